@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loads, stores and calls that may fault, with the fault as a value.
+ *
+ * The exception table pairs the address of an instruction that may fault with the address to go on
+ * at. When it faults, trap_dispatch() puts an exinfo_t in rax and goes on there, so that a probe
+ * costs nothing when all is well. This is one of the four headers through which mm/ knows the
+ * machine: the M2P and whatever else may have holes is read through it.
+ */
+#ifndef PINION_ARCH_PROBE_H
+#define PINION_ARCH_PROBE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <pinion/arch/regs.h>
+#include <pinion/lib/compiler.h>
+
+/* 0: no fault. Else the vector, the error code, and a bit that tells #DE from none. */
+typedef uint64_t exinfo_t;
+
+#define EXINFO(vector, error) (UINT64_C(1) << 63 | (uint64_t)(vector) << 32 | (error))
+#define EXINFO_PF(error) EXINFO(VECTOR_PF, error)
+
+/* Copies @n bytes; byte by byte, in order. Returns 0, or -EFAULT with the bytes before the fault
+ * copied. */
+__must_check int probe_read(void *dst, const void *src, size_t n);
+__must_check int probe_write(void *dst, const void *src, size_t n);
+
+/* One aligned 8-byte access; on a fault *@value (memory at @va) is as it was. */
+exinfo_t probe_load64(const void *va, uint64_t *value);
+exinfo_t probe_store64(void *va, uint64_t value);
+
+/* Calls the code at @va, which must be a function of no arguments; a fault that hits its first
+ * instruction, the fetch included, comes back as a value. */
+exinfo_t probe_call(const void *va);
+
+/*
+ * Runs one instruction that may fault. Its fault, or trap (a trap reports the address after the
+ * instruction), is the value. The instruction must leave rax alone and the stack as it was.
+ */
+#define PROBE_INSN(insn, ...)                                                                      \
+	({                                                                                         \
+		exinfo_t exinfo_ = 0;                                                              \
+		__asm__ volatile("1:	" insn "\n"                                                \
+				 "2:	nop\n"                                                     \
+				 "3:\n" EXTABLE("1b", "3b") EXTABLE("2b", "3b")                    \
+				 : "+a"(exinfo_)                                                   \
+				 : __VA_ARGS__                                                     \
+				 : "memory", "cc");                                                \
+		exinfo_;                                                                           \
+	})
+
+#define EXTABLE(fault, fixup)                                                                      \
+	".pushsection .extable, \"a\", @progbits\n"                                                \
+	".balign 8\n"                                                                              \
+	".quad " fault ", " fixup "\n"                                                             \
+	".popsection\n"
+
+#endif
