@@ -67,6 +67,6 @@ exinfo_t probe_call(const void *va)
 	cpu->probe_call_fault = 0;
 	WRITE_ONCE(cpu->probe_call_target, (uintptr_t)va);
 	((void (*)(void))(uintptr_t)va)();
-	WRITE_ONCE(cpu->probe_call_target, 0);
+	WRITE_ONCE(cpu->probe_call_target, NO_PROBE_CALL);
 	return READ_ONCE(cpu->probe_call_fault);
 }

@@ -37,7 +37,7 @@ static bool fixup_exception(struct cpu_regs *regs)
 
 	if ((regs->cs & 3) != 0 || regs->vector >= TRAP_UPCALL)
 		return false;
-	if (cpu->probe_call_target && regs->rip == cpu->probe_call_target) {
+	if (regs->rip == cpu->probe_call_target) {
 		cpu->probe_call_fault = EXINFO(regs->vector, regs->error);
 		regs->rip = *(uint64_t *)regs->rsp;
 		regs->rsp += sizeof(uint64_t);

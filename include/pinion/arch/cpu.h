@@ -13,6 +13,9 @@
 
 struct vcpu_info;
 
+/* No code can be there: the last byte of the address space. */
+#define NO_PROBE_CALL UINT64_MAX
+
 struct cpu {
 	/*
 	 * This vCPU's part of shared_info, which Xen writes: the upcall mask and CR2 live there. NULL
@@ -21,7 +24,7 @@ struct cpu {
 	struct vcpu_info *vcpu_info;
 	/* How many reports of a crash have begun: the second is about a fault inside the first. */
 	unsigned int crashes;
-	/* probe_call(): where the call goes (0: none under way), and the fault that it met. */
+	/* probe_call(): where the call goes (NO_PROBE_CALL: none under way), and the fault that it met. */
 	uint64_t probe_call_target;
 	uint64_t probe_call_fault;
 };

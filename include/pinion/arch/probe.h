@@ -35,15 +35,18 @@ exinfo_t probe_store64(void *va, uint64_t value);
 exinfo_t probe_call(const void *va);
 
 /*
- * Runs one instruction that may fault. Its fault, or trap (a trap reports the address after the
- * instruction), is the value. The instruction must leave rax alone and the stack as it was.
+ * Runs one instruction that may fault. Its fault, or trap (which reports the address after the
+ * instruction, or after the next one for single steps), is the value. The instruction must leave
+ * rax alone and the stack as it was.
  */
 #define PROBE_INSN(insn, ...)                                                                      \
 	({                                                                                         \
 		exinfo_t exinfo_ = 0;                                                              \
 		__asm__ volatile("1:	" insn "\n"                                                \
 				 "2:	nop\n"                                                     \
-				 "3:\n" EXTABLE("1b", "3b") EXTABLE("2b", "3b")                    \
+				 "3:	nop\n"                                                     \
+				 "4:\n" EXTABLE("1b", "4b") EXTABLE("2b", "4b")                    \
+					EXTABLE("3b", "4b")                                        \
 				 : "+a"(exinfo_)                                                   \
 				 : __VA_ARGS__                                                     \
 				 : "memory", "cc");                                                \

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of the suite: selection, needs, leaks. Tests include suite.h alone. */
+#ifndef PINION_TESTS_GUEST_INTERNAL_H
+#define PINION_TESTS_GUEST_INTERNAL_H
+
+#include "suite.h"
+
+/*
+ * Whether tests=@spec (NULL: none given) selects @test. @spec is a comma-separated list of terms:
+ * a glob over names, @group, and either with a leading '-' to leave out. Without a term that takes in,
+ * all are in. A manual test is in only by its exact name.
+ */
+bool select_match(const struct guest_test *test, const char *spec);
+
+/*
+ * What of test->needs is not met. Returns 0 with @why empty if all is; 1 with the reason in @why; -EINVAL if the
+ * needs themselves make no sense.
+ */
+int needs_unmet(const struct guest_test *test, char *why, size_t n);
+
+/* What a test must leave as it was. */
+struct leak_state {
+	long reservation;      /* frames that Xen counts as ours */
+	unsigned int ports;    /* open event channels */
+	unsigned int mapped;   /* pages of the boot region that can be read */
+	unsigned int handlers; /* trap handlers set */
+	bool masked;	       /* upcalls */
+	unsigned long lost;    /* console bytes, and impossible ring indices */
+};
+
+void leak_read(struct leak_state *state);
+
+/* Compares. Returns true, with what differs in @what, if something was left behind. */
+bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what, size_t n);
+
+/* Puts right what can be, so that the next test is not blamed. */
+void leak_mend(const struct leak_state *before);
+
+#endif
