@@ -86,7 +86,7 @@ static bool report_begin(const char *what, uint64_t rip)
 		return true;
 	}
 	if (cpu->crashes == 2)
-		print("panic: again: %s at [<%016lx>]\n", what, rip);
+		print("\npanic: again: %s at [<%016lx>]\n", what, rip);
 	return false;
 }
 
@@ -112,10 +112,12 @@ void panic_at(const char *file, int line, const char *fmt, ...)
 		arch_longjmp(catch->where, 1);
 	}
 	if (report_begin("panic", (uint64_t)__builtin_return_address(0))) {
+		/* In two steps: the place is out before a bad argument can fault. */
+		print("panic: %s:%d: ", file, line);
 		va_start(ap, fmt);
 		vsnprintf(message, sizeof(message), fmt, ap);
 		va_end(ap);
-		print("panic: %s:%d: %s\n", file, line, message);
+		print("%s\n", message);
 		report_backtrace(0, (uint64_t)__builtin_frame_address(0));
 	}
 	report_end();

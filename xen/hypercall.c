@@ -53,3 +53,20 @@ long hypercall_update_va_mapping(uintptr_t va, uint64_t entry, unsigned long fla
 {
 	return hypercall_raw(__HYPERVISOR_update_va_mapping, va, entry, flags, 0, 0);
 }
+
+long hypercall_mmu_update(const struct mmu_update *requests, unsigned int count, unsigned int *done,
+			  domid_t domid)
+{
+	return hypercall_raw(__HYPERVISOR_mmu_update, reg(requests), count, reg(done), domid, 0);
+}
+
+long hypercall_mmuext_op(const struct mmuext_op *ops, unsigned int count, unsigned int *done,
+			 domid_t domid)
+{
+	return hypercall_raw(__HYPERVISOR_mmuext_op, reg(ops), count, reg(done), domid, 0);
+}
+
+long hypercall_multicall(struct multicall_entry *calls, unsigned int count)
+{
+	return hypercall_raw(__HYPERVISOR_multicall, reg(calls), count, 0, 0, 0);
+}

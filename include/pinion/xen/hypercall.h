@@ -46,4 +46,22 @@ __must_check long hypercall_vcpu_op(unsigned int cmd, unsigned int vcpu, void *a
  */
 __must_check long hypercall_update_va_mapping(uintptr_t va, uint64_t entry, unsigned long flags);
 
+/*
+ * public/xen.h: applies @count requests of page-table or M2P writes in order and stops at the first
+ * that fails, whose error it returns. *@done (may be NULL) becomes the number applied. @domid is
+ * whose frames the new entries may map, DOMID_SELF as a rule.
+ */
+__must_check long hypercall_mmu_update(const struct mmu_update *requests, unsigned int count,
+				       unsigned int *done, domid_t domid);
+
+/* public/xen.h: pins, unpins, base pointers, TLB work; stops and reports like mmu_update. */
+__must_check long hypercall_mmuext_op(const struct mmuext_op *ops, unsigned int count,
+				      unsigned int *done, domid_t domid);
+
+/*
+ * public/xen.h: makes @count calls in one entry to Xen. It goes on past failing ones: each entry's
+ * own result is in its .result, and nothing else of an entry is valid afterwards.
+ */
+__must_check long hypercall_multicall(struct multicall_entry *calls, unsigned int count);
+
 #endif
