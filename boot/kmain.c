@@ -108,7 +108,7 @@ static void console_choose(void)
 
 void boot_print_identity(void)
 {
-	print("nonce=%s xen=%u.%u%s flags=%#x nr_pages=%lu mfn0=%#" PRI_mfn "\n",
+	print("nonce=%s xen=%u.%u%s flags=0x%x nr_pages=%lu mfn0=0x%" PRI_mfn "\n",
 	      info.options.nonce, info.xen_major, info.xen_minor, info.xen_extra, info.flags,
 	      info.nr_pages, mfn_x(boot_mfn(&info, _pfn(0))));
 }

@@ -27,6 +27,8 @@ struct cpu {
 	/* probe_call(): where the call goes (NO_PROBE_CALL: none under way), and the fault that it met. */
 	uint64_t probe_call_target;
 	uint64_t probe_call_fault;
+	/* PMAP slots in use, one bit each (mm/pmap.c). */
+	uint8_t pmap_in_use;
 };
 
 struct cpu *this_cpu(void);

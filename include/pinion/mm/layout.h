@@ -3,6 +3,8 @@
  * The virtual address map.
  *
  *   0xffffffffffffffff +-----------------------------+
+ *                      |  PMAP window                |  until the direct map stands
+ *   PMAP_BASE          +-----------------------------+ the last 2 MiB
  *                      |  unused                     |
  *   boot region's end  +-----------------------------+ 4 MiB aligned
  *                      |  boot stack (1 page)        |
@@ -16,8 +18,14 @@
  *   IMAGE_BASE         +-----------------------------+ VIRT_BASE + 1 MiB
  *                      |  RAM below the image        |  mapped by Xen like the rest
  *   VIRT_BASE          +-----------------------------+ 0xffffffff80000000, L4 slot 511
- *                      |  ...                        |
- *                      +-----------------------------+ 0xffff880000000000, L4 slot 272
+ *                      |  unused                     |
+ *   VMAP_END           +-----------------------------+ 0xffffff8000000000
+ *                      |  vmap arena, 512 GiB        |  stacks, MMIO, scattered blocks
+ *   VMAP_BASE          +-----------------------------+ 0xffffff0000000000, L4 slot 510
+ *                      |  not used, not the user's   |
+ *   DIRECT_MAP_END     +-----------------------------+ 0xffff888000000000
+ *                      |  direct map, 512 GiB        |  DIRECT_MAP + pfn * 4096
+ *   DIRECT_MAP         +-----------------------------+ 0xffff880000000000, L4 slot 272
  *                      |  Xen's: slots 256-271       |  the M2P is the first 256 GiB of it
  *   XEN_VA_BASE        +-----------------------------+ 0xffff800000000000, L4 slot 256
  *                      |  non-canonical              |
@@ -27,7 +35,7 @@
  *
  * The boot region ("bootstrap region" in Xen's public/xen.h, 'Start of day') is what the domain
  * builder maps: VIRT_BASE + pfn * 4096 is pfn, for every pfn from 0 to the region's end, the 1 MiB
- * below the image included. The image starts at 1 MiB, not at 0, because a guest that is given the
+ * below the image included. From phase 7 on, only the image itself is left of it. The image starts at 1 MiB, not at 0, because a guest that is given the
  * host's memory map has the VGA hole at pfn 0xa0-0xff: whatever the image occupies can't move out
  * of the way of a hole.
  *
@@ -47,6 +55,19 @@
 /* Xen's own part of the address space: L4 slots 256-271. */
 #define XEN_VA_BASE 0xffff800000000000
 #define XEN_VA_END 0xffff880000000000
+
+/* The kernel's own L4 slots: three of at most four. */
+#define DIRECT_MAP 0xffff880000000000
+#define DIRECT_MAP_END 0xffff888000000000
+#define VMAP_BASE 0xffffff0000000000
+#define VMAP_END 0xffffff8000000000
+#define PMAP_BASE 0xffffffffffe00000
+
+#define SLOT_XEN_FIRST 256
+#define SLOT_XEN_LAST 271
+#define SLOT_DIRECT_MAP 272
+#define SLOT_VMAP 510
+#define SLOT_IMAGE 511
 
 #define KERNEL_STACK_PAGES 8
 
@@ -69,6 +90,15 @@ _Static_assert(IMAGE_BASE % PAGE_SIZE == 0, "the image starts on a page");
 _Static_assert(VIRT_BASE % BOOT_REGION_ALIGN == 0, "the boot region starts on 4 MiB");
 _Static_assert(XEN_VA_BASE == (uint64_t)-1 << 47, "slot 256 is the first of the upper half");
 _Static_assert(XEN_VA_END - XEN_VA_BASE == 16ULL << 39, "16 L4 slots are Xen's");
+_Static_assert((DIRECT_MAP >> 39 & 511) == SLOT_DIRECT_MAP, "its slot");
+_Static_assert(DIRECT_MAP_END - DIRECT_MAP == 1ULL << 39, "one slot: as much as the P2M tree holds");
+_Static_assert((VMAP_BASE >> 39 & 511) == SLOT_VMAP && VMAP_END - VMAP_BASE == 1ULL << 39,
+	       "the arena is one slot");
+_Static_assert((VIRT_BASE >> 39 & 511) == SLOT_IMAGE && (PMAP_BASE >> 39 & 511) == SLOT_IMAGE,
+	       "image and PMAP window share a slot");
+_Static_assert(PMAP_BASE + (2ULL << 20) == 0, "the window is the last L2 entry's");
+_Static_assert(SLOT_XEN_FIRST == (XEN_VA_BASE >> 39 & 511), "Xen's first slot");
+_Static_assert(SLOT_XEN_LAST + 1 == (XEN_VA_END >> 39 & 511), "Xen's last slot");
 
 /* The boot region's address of a frame; meaningful only for frames inside the region. */
 static inline void *boot_va(pfn_t pfn)

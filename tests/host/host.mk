@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+#
+# The host lane: unit tests of the kernel's own sources, as programs of this machine.
+#
+#   kernel source --(rename.h)--> object --+
+#   tests/host/host.c, console.c ----------+--> build/host/FLAVOUR/test_NAME --run.py--> verdict
+#   tests/host/test_NAME.c ----------------+
+#
+# A kernel source is compiled as in the kernel (freestanding, without the libc's headers), but for
+# this machine's user space. Functions that the libc has too get other names on the way: rename.h is
+# included before anything else and makes memcpy pinion_memcpy, so that a test can call both. (A
+# memcpy that the compiler itself puts in is the libc's, and of no interest here.)
+#
+# Flavours: `san`, with the address and undefined-behaviour sanitizers, for all tests; `plain`,
+# optimised as the kernel is, for those where an optimiser might do harm; `cov`, with coverage
+# counters.
+#
+# To add a test: write tests/host/test_NAME.c, put NAME into HOST_TESTS and the kernel sources that
+# it needs besides lib/ into HOST_SRC_NAME.
+
+HOST_TESTS := string printf print errno bitmap parse crc32 rand options options_random \
+	memory_map
+HOST_PLAIN_TESTS := string printf
+HOST_SRC_options := boot/options.c
+HOST_SRC_options_random := boot/options.c
+HOST_SRC_memory_map := boot/memory_map.c
+
+HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
+HOST_SECONDS ?= 120
+
+HOST_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARNINGS) $(DEFINES)
+HOST_KERNEL_CFLAGS := -ffreestanding -nostdinc -isystem $(CC_INCLUDE) -isystem $(B)/include \
+	-Iinclude -include tests/host/rename.h
+HOST_TEST_CFLAGS := -isystem $(B)/include -Iinclude
+HOST_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_plain := -O2
+HOST_cov := -O0 --coverage
+
+# $(call host_objects,FLAVOUR,SOURCES)
+host_objects = $(patsubst %.c,$(B)/host/$(1)/%.o,$(2))
+
+define host_flavour
+$(B)/host/$(1)/tests/%.o: tests/%.c $(B)/flags | $(B)/include/xen
+	$$(call say,HOSTCC,$$<)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(HOST_CFLAGS) $$(HOST_TEST_CFLAGS) $$(HOST_$(1)) -MMD -MP -c $$< -o $$@
+
+$(B)/host/$(1)/%.o: %.c tests/host/rename.h $(B)/flags | $(B)/include/xen
+	$$(call say,HOSTCC,$$<)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(HOST_CFLAGS) $$(HOST_KERNEL_CFLAGS) $$(HOST_$(1)) -MMD -MP -c $$< -o $$@
+
+$(B)/host/$(1)/libhost.a: $$(call host_objects,$(1),$$(HOST_LIB))
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+-include $$(patsubst %.o,%.d,$$(call host_objects,$(1),$$(HOST_LIB)))
+endef
+
+# $(call host_program,FLAVOUR,NAME)
+define host_program
+$(B)/host/$(1)/test_$(2): $$(call host_objects,$(1),tests/host/test_$(2).c $$(HOST_SRC_$(2))) \
+		$(B)/host/$(1)/libhost.a
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$$(CC) $$(HOST_$(1)) -o $$@ $$^ -lcmocka
+
+-include $$(patsubst %.o,%.d,$$(call host_objects,$(1),tests/host/test_$(2).c $$(HOST_SRC_$(2))))
+endef
+
+$(foreach f,san plain cov,$(eval $(call host_flavour,$(f))))
+$(foreach f,san cov,$(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(f),$(t)))))
+$(foreach t,$(HOST_PLAIN_TESTS),$(eval $(call host_program,plain,$(t))))
+
+HOST_PROGRAMS := $(HOST_TESTS:%=$(B)/host/san/test_%) $(HOST_PLAIN_TESTS:%=$(B)/host/plain/test_%)
+
+.PHONY: check-host
+check-host: $(HOST_PROGRAMS) ## unit tests of lib/ and of the parsers, on this machine
+	$(Q)mkdir -p $(B)/logs
+	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
+		--count host.count $(HOST_PROGRAMS)
+
+# Counters of an earlier run would be added to.
+.PHONY: coverage
+coverage: $(HOST_TESTS:%=$(B)/host/cov/test_%) ## how much of lib/ and the parsers check-host reaches
+	$(Q)mkdir -p $(B)/logs
+	$(Q)find $(B)/host/cov -name '*.gcda' -delete
+	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
+		--count coverage.count $^ > $(B)/logs/coverage.tap || \
+		{ cat $(B)/logs/coverage.tap; exit 1; }
+	$(Q)gcovr --root . --object-directory $(B)/host/cov --filter 'lib/' --filter 'boot/' \
+		--filter 'include/pinion/lib/' --print-summary

@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+The rig: boots Pinion on real Xen and says how it went.
+
+    rig.py run               one guest in LANE (domu dom0 smoke xl); what `make run` does
+    rig.py check LANE        all that the lane has to pass
+    rig.py expect [LANE...]  the table of deliberate failures (tests/rig/expect)
+    rig.py boots N           N boots as dom0, and N `xl create` in one dom0
+    rig.py matrix            dom0 lane over CPU models, CPUs and memory sizes
+    rig.py start             forgets the lanes' counts
+    rig.py count LANE PASSED FAILED SKIPPED SECONDS     notes those of a lane that is not the rig's
+    rig.py total [LANE...]   the line `N passed, N failed, N skipped` over all lanes
+
+Variables come by environment (config.py). The last line is `LANE: WORD: ...`, and the word decides the
+exit status: 0 SUCCESS, 1 FAILURE, 2 ERROR, 3 SKIP, 4 CRASH, 5 HANG, 6 CUT, 7 RIG, 130 interrupted.
+Every log is in build/logs/LANE or build/logs/LANE-CASE.
+
+    config      what is asked for              lane_dom0, lane_domu, lane_smoke   how a guest is run
+    deps        packages                       cases, domu-cases, expect          tables of guests
+    images      what QEMU boots (cpio, elf)    verdict, ktap, skips               the judge
+    qemu        one QEMU                       symbolise, report, live            what people see
+    dom0        a place where xl runs; dom0/init and xl-run are its inside
+
+To see the rig turn red, put other files into dom0: RIG_OVERLAY=DIR lays DIR over dom0's root, so that
+DIR/usr/lib/xen-VERSION/bin/xl, for instance, replaces xl. tests/rig/bats-live does so.
+"""
+
+import os
+import signal
+import sys
+import time
+
+import boots
+import cases
+import config
+import dom0
+import lane_dom0
+import lane_domu
+import lane_smoke
+import report
+import verdict as verdicts
+from config import RIG, Interrupted, RigError
+from live import stage
+
+
+def _signal(signum, _):
+    raise Interrupted(128 + signum)
+
+
+def _say(verdict):
+    """The summary; returns the exit status."""
+    print('\n'.join(verdicts.summary_lines(verdict)))
+    return verdicts.EXIT[verdict.word]
+
+
+def _xl_place(cfg, lane, logs, memory):
+    """Where xl runs for a lane, not yet entered."""
+    return dom0.LocalDom0(cfg) if lane == 'xl' else dom0.QemuDom0(cfg, logs, memory)
+
+
+def _run_dom0(cfg, name, **kwargs):
+    """A guest in the dom0 lane: (Verdict, log of the last boot, files for crash_report)."""
+    verdict, done = lane_dom0.run(cfg, name, **kwargs)
+    return verdict, done.log, {'registers': done.registers.encode()} if done.registers else None
+
+
+def run(cfg):
+    """One guest, as the variables say."""
+    if cfg.lane == 'smoke':
+        verdict = lane_smoke.run(cfg, memories=(cfg.memory,))
+        return _say(verdict)
+    logs = cfg.logs(cfg.lane)
+    if cfg.lane == 'dom0':
+        verdict, log, files = _run_dom0(cfg, 'dom0')
+    elif cfg.lane in ('domu', 'xl'):
+        case = lane_domu.Case('run', memory=cfg.memory, vcpus=cfg.vcpus, cmdline=cfg.cmdline,
+                              time=cfg.time, silence=cfg.silence)
+        with _xl_place(cfg, cfg.lane, logs, cfg.memory) as place:
+            verdict, kept = lane_domu.run(place, case, cfg.lane, logs,
+                                             lane_domu.plain_screen(cfg))
+        log, files = kept.get('guest.log', b''), kept
+    else:
+        raise RigError(f'LANE={cfg.lane}: there are domu, dom0, smoke and xl')
+    if verdict.word in ('CRASH', 'HANG'):
+        print(report.crash_report(cfg, log, cfg.lane, files))
+    report.finish(logs, {cfg.lane: verdict})
+    return _say(verdict)
+
+
+def _outcome(cfg, row, verdict, log, files, variables):
+    """The Verdict on a row: the guest's own where it has to succeed, else one test for the row."""
+    line = verdicts.verdict_line(verdict)
+    name = row.case.name
+    files = files or {}
+    dmesg = files.get('dmesg', b'').decode(errors='replace')
+    row = config.replace(row, dmesg=row.dmesg.replace('{domid}', files.get('domid', b'').decode().strip()))
+    sentences = cases.unmet(row, verdict, line, report.guest_text(log, row.lane), dmesg, variables)
+    stage(f'{name}: {line}' + ''.join(f'; BUT {sentence}' for sentence in sentences))
+    if sentences:
+        if verdict.word in ('CRASH', 'HANG'):
+            print(report.crash_report(cfg, log, row.lane, files))
+        print('\n'.join(verdicts.summary_lines(verdict)))
+    if row.word == 'SUCCESS' and not sentences:
+        return verdict
+    return report.as_one_test(name, sentences)
+
+
+def _table(cfg, rows, lane):
+    """Runs the rows of one lane: {case: Verdict}."""
+    outcomes, variables = {}, {}
+    logs = cfg.logs(lane)
+
+    def each(runner):
+        for row in rows:
+            try:
+                row = cases.filled(row, variables)
+            except RigError as e:
+                stage(f'{row.case.name}: {e}')
+                outcomes[row.case.name] = report.as_one_test(row.case.name, [str(e)])
+                continue
+            verdict, log, files = runner(row)
+            outcomes[row.case.name] = _outcome(cfg, row, verdict, log, files, variables)
+
+    if lane == 'dom0':
+        def as_dom0(row):
+            case = row.case
+            return _run_dom0(config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
+                                            silence=case.silence, cmdline=case.cmdline),
+                             f'dom0-{case.name}', quiet=True, reboots=row.reboots)
+        each(as_dom0)
+    else:
+        largest = max(max(row.case.memory, row.case.maxmem) for row in rows)
+        with _xl_place(cfg, lane, logs, largest) as place:
+            def as_domu(row):
+                verdict, kept = lane_domu.run(
+                    place, row.case, lane, cfg.logs(f'{lane}-{row.case.name}'),
+                    lane_domu.plain_screen(cfg, quiet=True), reboots=row.reboots)
+                return verdict, kept.get('guest.log', b''), kept
+            each(as_domu)
+    return outcomes
+
+
+def _close(cfg, label, lane, outcomes, began):
+    """Reports on a lane's cases, notes its counts; returns the exit status."""
+    logs = os.path.join(cfg.build, 'logs', lane)
+    report.finish(logs, outcomes)
+    merged = verdicts.merge(list(outcomes.values()))
+    merged.lane = label
+    passed, failed, skipped = merged.passed, merged.failed, merged.skipped
+    if merged.word != 'SUCCESS' and not failed:
+        failed = 1
+    report.count(cfg, label, passed, failed, skipped, time.monotonic() - began)
+    return _say(merged)
+
+
+def check(cfg, lane):
+    """All that a lane has to pass."""
+    began = time.monotonic()
+    if lane == 'smoke':
+        outcomes = {'smoke': lane_smoke.run(cfg, quiet=True)}
+    elif lane == 'dom0':
+        verdict, log, files = _run_dom0(cfg, 'dom0', quiet=not cfg.verbose)
+        if verdict.word in ('CRASH', 'HANG'):
+            print(report.crash_report(cfg, log, 'dom0', files))
+        outcomes = {'dom0': verdict}
+    elif lane == 'domu':
+        outcomes = _table(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)), 'domu')
+    else:
+        raise RigError(f'check {lane}: there are smoke, dom0 and domu')
+    return _close(cfg, lane, lane, outcomes, began)
+
+
+def _limits(cfg):
+    return {'time': int(cfg.time), 'silence': int(cfg.silence)}
+
+
+def expect(cfg, lanes):
+    """The table of deliberate failures."""
+    began = time.monotonic()
+    rows = cases.read(os.path.join(RIG, 'expect'), _limits(cfg))
+    outcomes = {}
+    for lane in lanes or ('dom0', 'domu'):
+        done = _table(cfg, [row for row in rows if row.lane == lane], lane)
+        outcomes |= {f'{lane}-{name}': verdict for name, verdict in done.items()}
+    cfg.logs('expect')
+    return _close(cfg, 'expect', 'expect', outcomes, began)
+
+
+def matrix(cfg):
+    """The dom0 lane over CPU models, numbers of CPUs, and memory sizes."""
+    began = time.monotonic()
+    outcomes = {}
+    for cpu in ('max,-smap', 'Haswell,-smap'):
+        for smp in (1, 2):
+            for memory in (64, 128, 1024):
+                name = f'{cpu.partition(",")[0]}-{smp}cpu-{memory}M'
+                one = config.replace(cfg, cpu=cpu, memory=memory)
+                verdict, log, files = _run_dom0(one, f'matrix-{name}', quiet=True, smp=smp)
+                stage(f'{name}: {verdicts.verdict_line(verdict)}')
+                if verdict.word in ('CRASH', 'HANG'):
+                    print(report.crash_report(cfg, log, 'dom0', files))
+                outcomes[name] = verdict
+    cfg.logs('matrix')
+    return _close(cfg, 'matrix', 'matrix', outcomes, began)
+
+
+def many(cfg, number):
+    """N boots as dom0, N as domU, and what has to be the same after them."""
+    began = time.monotonic()
+    outcomes = boots.dom0(cfg, number) | boots.domu(cfg, number)
+    cfg.logs('boots')
+    return _close(cfg, 'boots', 'boots', outcomes, began)
+
+
+def _command(cfg, arguments):
+    command, *rest = arguments or ['run']
+    if command == 'run' and not rest:
+        return run(cfg)
+    if command == 'check' and len(rest) == 1:
+        return check(cfg, rest[0])
+    if command == 'expect':
+        return expect(cfg, rest)
+    if command == 'matrix' and not rest:
+        return matrix(cfg)
+    if command == 'boots' and len(rest) == 1:
+        return many(cfg, int(rest[0]))
+    if command == 'start' and not rest:
+        return report.start(cfg)
+    if command == 'count' and len(rest) == 5:
+        return report.count(cfg, rest[0], *map(int, rest[1:4]), float(rest[4]))
+    if command == 'total':
+        return report.total(cfg, rest)
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+def main():
+    """Runs the command of the arguments; its exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _signal)
+    lane = os.environ.get('LANE') or 'domu'
+    try:
+        cfg = config.from_environment()
+        if sys.argv[1:2] in (['check'], ['expect']) and len(sys.argv) > 2:
+            lane = sys.argv[2]
+        return _command(cfg, sys.argv[1:])
+    except RigError as e:
+        print(f'{lane}: RIG: {e}', flush=True)
+        return verdicts.EXIT['RIG']
+    except Interrupted as e:
+        print(f'{lane}: interrupted', flush=True)
+        return e.status
+
+
+if __name__ == '__main__':
+    sys.exit(main())
