@@ -82,11 +82,28 @@ $(B)/compile_commands.json: $(B)/flags $(B)/objects
 -include $(OBJECTS:.o=.d) $(B)/linker.lds.d
 -include tests/host/host.mk tests/lint/lint.mk tests/rig/rig.mk
 
+# Every lane, each also by itself as check-LANE. All of them run, whatever fails; the rig adds up.
+CHECK_LANES := host smoke dom0 domu expect rig
+
+.PHONY: check
+check: ## every lane, the table of expected verdicts, the rig's own tests
+	@tests/rig/deps build run check
+	@tests/rig/rig.py start
+	@rm -f $(B)/logs/host.count
+	@for lane in $(CHECK_LANES); do $(MAKE) --no-print-directory check-$$lane; done; \
+		tests/rig/rig.py count host $$(sed 's/[^0-9. ]//g' $(B)/logs/host.count); \
+		tests/rig/rig.py total $(CHECK_LANES)
+
+.PHONY: check-rig
+check-rig: $(B)/pinion.elf ## the rig's own tests: recorded consoles, and parts replaced
+	@tests/rig/check-rig $(B)/logs/rig.tap
+
 .PHONY: clean
 clean: ## remove build/; downloads stay
 	rm -rf $(B)
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## */\1	/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{printf "  %-14s %s\n", $$1, $$2}'
-	@sed -n 's/^# *VAR *//p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z][a-z0-9 -]*\):.*## */\1	/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{printf "  %-34s %s\n", $$1, $$2}'
+	@echo 'Variables: LANE=domu|dom0|smoke|xl MEMORY= VCPUS= CMDLINE= CPU= ACCEL= XEN=path XEN_DEBS=dir'
+	@echo '           XEN_ARGS= QEMU= V=1 CC=    see docs/debugging.md' 

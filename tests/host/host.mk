@@ -13,7 +13,7 @@
 #
 # Flavours: `san`, with the address and undefined-behaviour sanitizers, for all tests; `plain`,
 # optimised as the kernel is, for those where an optimiser might do harm; `cov`, with coverage
-# counters.
+# counters (CC must be gcc: gcovr asks gcov).
 #
 # To add a test: write tests/host/test_NAME.c, put NAME into HOST_TESTS and the kernel sources that
 # it needs besides lib/ into HOST_SRC_NAME.
@@ -80,7 +80,7 @@ check-host: $(HOST_PROGRAMS) ## unit tests of lib/ and of the parsers, on this m
 
 # Counters of an earlier run would be added to.
 .PHONY: coverage
-coverage: $(HOST_TESTS:%=$(B)/host/cov/test_%) ## how much of lib/ and the parsers check-host reaches
+coverage: $(HOST_TESTS:%=$(B)/host/cov/test_%) ## what check-host reaches of lib/ and the parsers
 	$(Q)mkdir -p $(B)/logs
 	$(Q)find $(B)/host/cov -name '*.gcda' -delete
 	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \

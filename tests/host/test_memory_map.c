@@ -106,6 +106,7 @@ static void test_rounding(void **state)
 		{ { 0x1001, 0x1fff, E820_ACPI }, 1, 3 }, { { 0x0fff, 0x2001, E820_ACPI }, 0, 3 },
 		{ { 0x1000, 0x1fff, E820_ACPI }, 1, 3 }, { { 0x1000, 0x2001, E820_ACPI }, 1, 4 },
 		{ { 0x1fff, 1, E820_ACPI }, 1, 2 },	 { { 0x1000, 0, E820_ACPI }, 0, 0 },
+		{ { 0x1800, 0, E820_ACPI }, 0, 0 }, /* says nothing about page 1 */
 	};
 
 	(void)state;
@@ -253,6 +254,8 @@ static void test_capacity(void **state)
 		raw[i] = (struct e820_entry){ i * 0x2000, 0x1000, E820_RAM };
 	assert_int_equal(build(raw, E820_MAX), 0);
 	assert_int_equal(map.nr, MEMORY_MAP_MAX);
+	assert_int_equal(build(raw, E820_MAX + 1), -E2BIG);
+	raw[E820_MAX] = raw[0]; /* which adds no range, but is one entry too many */
 	assert_int_equal(build(raw, E820_MAX + 1), -E2BIG);
 	assert_int_equal(build(raw, 0), 0);
 	assert_int_equal(map.nr, 0);

@@ -29,6 +29,8 @@ _IDENTITY = (rb'nonce=(\S+) xen=(\S+) flags=(0x[0-9a-f]+) nr_pages=([0-9]+) '
              rb'mfn0=(0x[0-9a-f]+)')
 _FIELDS = ('nonce', 'xen', 'flags', 'nr_pages', 'mfn0')
 
+NOTES_MAX = 20  # of one test that are kept: a summary is read by people
+
 # A number has few digits: what is longer is no number of ours, and costs no time.
 _N = rb'(0|[1-9][0-9]{0,8})'
 _XEN_LINE = re.compile(rb'\(XEN\)[^\n]*\n')
@@ -145,7 +147,7 @@ class Reader:
         self.plan = self.counts = self.last = self.panic = None
         self.last_words = b''
         self.running = None
-        self.notes = []
+        self.notes, self.noted = [], 0
         self.due = 1
         self.strayed = False
         self.bulk_due = range(0)
@@ -217,7 +219,7 @@ class Reader:
         self.in_plan(name)
         self.nothing_runs()
         self.running = name
-        self.notes = []
+        self.notes, self.noted = [], 0
 
     def in_plan(self, name):
         """Tests run after the plan and before the counts; the first that does not stands for all."""
@@ -233,7 +235,11 @@ class Reader:
     def note(self, match):
         name = text(match[1])
         if name == self.running:
-            self.notes.append(text(match[2]))
+            self.noted += 1
+            if self.noted <= NOTES_MAX:
+                self.notes.append(text(match[2]))
+            else:
+                self.notes[NOTES_MAX:] = [f'({self.noted - NOTES_MAX} more)']
         elif match[1] in self.names:
             self.fault('ERROR', f'a note of {name} outside its run')
 

@@ -101,7 +101,7 @@ def prove(verdict, lacks):
                                faults=verdict.faults + sentences)
 
 
-def _keep(logs, files, number):
+def keep(logs, files, number):
     for name, data in files.items():
         stem, ext = os.path.splitext(name)
         with open(os.path.join(logs, f'{stem}.{number}{ext}' if number > 1 else name), 'wb') as f:
@@ -141,7 +141,7 @@ def run(dom0, case, lane, logs, screen, reboots=REBOOTS):
         verdict, files = boot(dom0, case, lane, ' '.join(filter(None, words)), nonce, screen())
         boots.append(verdict)
         kept.append(files)
-        _keep(logs, files, len(boots))
+        keep(logs, files, len(boots))
         after = next_after(verdict, after)
         if not after or len(boots) > reboots:
             merged = verdicts.merge(boots)

@@ -9,33 +9,46 @@ RIG_VARIABLES := B LANE MEMORY VCPUS CMDLINE CPU ACCEL XEN XEN_DEBS XEN_ARGS QEM
 export $(RIG_VARIABLES)
 N ?= 50
 
-# Before anything is built: a fresh machine has no compiler. LANE=xl has its Xen already.
-.PHONY: deps-run deps-check
-deps-run:
-	@$(RIG)/deps build $(if $(filter xl,$(LANE)),,run)
-deps-check:
-	@$(RIG)/deps build run check
+# Packages first, then the kernel by a make of its own: a fresh machine has no compiler yet when this
+# one reads its Makefile. LANE=xl has its Xen already.
+define rig
+@$(RIG)/deps build $(if $(filter xl,$(LANE)),,run)
+@$(MAKE) --no-print-directory $(B)/pinion.elf
+@$(RIG)/rig.py $(1)
+endef
 
 .PHONY: deps
 deps: ## install and download all packages of tests/rig/packages
 	@$(RIG)/deps build run check lint rig
 
 .PHONY: run
-run: deps-run $(B)/pinion.elf ## boot it on real Xen by `xl create -c`, and say how it went
-	@$(RIG)/rig.py run
+run: ## boot it on real Xen by `xl create -c`, and say how it went
+	$(call rig,run)
 
 .PHONY: check-smoke check-dom0 check-domu
-check-smoke check-dom0 check-domu: check-%: deps-run $(B)/pinion.elf ## one lane: bare QEMU, initial domain, domU
-	@$(RIG)/rig.py check $*
+check-smoke check-dom0 check-domu: check-%: ## one lane: bare QEMU, initial domain, domU
+	$(call rig,check $*)
 
 .PHONY: check-expect
-check-expect: deps-run $(B)/pinion.elf ## every deliberate failure has to get its word
-	@$(RIG)/rig.py expect
+check-expect: ## every deliberate failure has to get its word
+	$(call rig,expect)
 
 .PHONY: check-matrix
-check-matrix: deps-run $(B)/pinion.elf ## dom0 lane over CPU models, CPUs and memory sizes
-	@$(RIG)/rig.py matrix
+check-matrix: ## dom0 lane over CPU models, CPUs and memory sizes
+	$(call rig,matrix)
 
 .PHONY: check-boots
-check-boots: deps-run $(B)/pinion.elf ## N boots as dom0, N as domU (N=50)
-	@$(RIG)/rig.py boots $(N)
+check-boots: ## N boots as dom0, N as domU (N=50)
+	$(call rig,boots $(N))
+
+# A kernel, two cfgs and one script: enough for any Xen host, and nothing else is needed there.
+DIST := $(B)/pinion-dist
+.PHONY: dist-test
+dist-test: $(B)/pinion.elf ## build/pinion-dist and its .tar.gz: the suite for any Xen host
+	@rm -rf $(DIST) $(DIST).tar.gz
+	@mkdir -p $(DIST)
+	@cp $(B)/pinion.elf $(RIG)/xl-run LICENSE $(DIST)
+	@for cfg in $(RIG)/cfg/*.cfg; do \
+		sed -e 's,$(RIG)/cfg/,,' -e 's,"build/pinion.elf","pinion.elf",' $$cfg >$(DIST)/$${cfg##*/} || exit; done
+	@tar -C $(B) -czf $(DIST).tar.gz pinion-dist
+	@echo "$(DIST).tar.gz: copy it to a Xen host, unpack it, run pinion-dist/xl-run"

@@ -106,8 +106,22 @@ def _outcome(cfg, row, verdict, log, files, variables):
     return report.as_one_test(name, sentences)
 
 
-def _table(cfg, rows, lane):
-    """Runs the rows of one lane: {case: Verdict}."""
+def _kits(place):
+    """What `make dist-test` ships, run in the rig's dom0 as a user would: {case: Verdict}."""
+    outcomes = {}
+    for word, options in (('SUCCESS', ''), ('FAILURE', 'tests=selfcheck_fail')):
+        said = []
+        status = place.order(f'/rig/xl-run /rig/pinion.cfg {options}', 400, said.append)
+        last = b''.join(said).decode(errors='replace').rstrip().rpartition('\n')[2]
+        right = status == verdicts.EXIT[word] and last.startswith(f'xl: {word}')
+        name = f'kit_{word.lower()}'
+        outcomes[name] = report.as_one_test(name, [] if right else [f'{last} (status {status})'])
+        stage(f'{name}: {last}')
+    return outcomes
+
+
+def _table(cfg, rows, lane, also=lambda place: {}):
+    """Runs the rows of one lane, and `also` on where xl runs: {case: Verdict}."""
     outcomes, variables = {}, {}
     logs = cfg.logs(lane)
 
@@ -138,6 +152,7 @@ def _table(cfg, rows, lane):
                     lane_domu.plain_screen(cfg, quiet=True), reboots=row.reboots)
                 return verdict, kept.get('guest.log', b''), kept
             each(as_domu)
+            outcomes |= also(place)
     return outcomes
 
 
@@ -165,7 +180,8 @@ def check(cfg, lane):
             print(report.crash_report(cfg, log, 'dom0', files))
         outcomes = {'dom0': verdict}
     elif lane == 'domu':
-        outcomes = _table(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)), 'domu')
+        outcomes = _table(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)), 'domu',
+                          _kits)
     else:
         raise RigError(f'check {lane}: there are smoke, dom0 and domu')
     return _close(cfg, lane, lane, outcomes, began)

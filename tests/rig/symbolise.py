@@ -3,9 +3,10 @@
 """
 Names for the addresses in a crash: `symbolise.py build/pinion.elf < log`.
 
-Four parties print code addresses, each in its own way, and each gets a note put behind it:
+Code addresses come in these forms, and each gets a note put behind it:
 
     panic:   [<ffffffff80101234>]              the kernel, and xenctx's call trace
+    panic: #PF at [<ffffffff80101234>]         the kernel: where it happened
     panic: rip e033:ffffffff80101234           the kernel
     rip: ffffffff80101234                      xenctx
     RIP:    e033:[<ffffffff80101234>]          Xen
@@ -14,7 +15,7 @@ Four parties print code addresses, each in its own way, and each gets a note put
 
 What a backtrace holds are return addresses: each points behind its call, which may be the next line,
 or, after a call that never returns, the next function. So they are looked up one byte earlier. An rip
-is looked up as it is, and so is the first entry of a backtrace that repeats it.
+is looked up as it is, and so are what follows an `at` and the backtrace's entry that repeats the rip.
 
 nm gives the functions, addr2line file and line: one run each, however long the log. An address
 outside the image's code stays as it is; so does everything if a tool or the image is missing.
@@ -28,8 +29,8 @@ import subprocess
 import sys
 
 _TOP = f'{pathlib.Path(__file__).resolve().parents[2]}/'
-_RIP = r'\brip:? +(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b(?:>\])?'
-_FRAME = r'\[<([0-9a-f]{8,16})>\]'
+_RIP = r'\brip:? +(?:[0-9a-f]{4}:)?(?:\[<)?(?P<rip>[0-9a-f]{8,16})\b(?:>\])?'
+_FRAME = r'(?P<at>\bat )?\[<(?P<frame>[0-9a-f]{8,16})>\]'
 _ARROW = re.compile(r'[^\n]*<--')
 _ADDRESS = re.compile(f'{_RIP}|{_FRAME}', re.IGNORECASE)
 
@@ -88,11 +89,11 @@ def _lookups(text):
     """[(match, address as printed, address to look up)] of the text's addresses, in order."""
     found, rip = [], None
     for match in _ADDRESS.finditer(text):
-        address = int(match[1] or match[2], 16)
-        if match[1]:
+        address = int(match['rip'] or match['frame'], 16)
+        if match['rip']:
             rip = address
         # xenctx marks the rip that heads its call trace by an arrow.
-        exact = address == rip or _ARROW.match(text, match.end())
+        exact = match['at'] or address == rip or _ARROW.match(text, match.end())
         found.append((match, address, address if exact else address - 1))
     return found
 

@@ -61,6 +61,11 @@ named() {
 	[ "$(named "(XEN) RIP:    e033:[<$NEXT>]")" = "(XEN) RIP:    e033:[<$NEXT>] next+0x0 (image.c:12)" ]
 }
 
+@test "an address that something happened at is itself" {
+	[ "$(named "panic: again: #PF at [<$NEXT>], address 0")" = \
+		"panic: again: #PF at [<$NEXT>] next+0x0 (image.c:12), address 0" ]
+}
+
 @test "a backtrace that begins with the rip, and xenctx's arrow" {
 	got=$(named "rip e033:$NEXT
 panic:   [<$NEXT>]

@@ -189,6 +189,10 @@ def interface():
     crash = judge((CONSOLES / 'crash.log').read_bytes(), ended='crash')
     assert crash.last_test == 'cmdline_quotes' and crash.failed == 1 and crash.plan == 5
     assert crash.reason.startswith('panic: tests/guest/t_selfcheck.c:30: ')
+    # A test that never stops talking is cut short.
+    note = b'# cmdline_quotes: seed 0x1234\n'
+    log = DOMU.replace(note, note * 50).replace(b'ok 5', b'not ok 5')
+    assert judge(log).tests[4].message.splitlines()[19:] == ['seed 0x1234', '(30 more)']
     # Another run's log is no evidence of anything.
     stale = judge(DOMU, nonce='00000000')
     assert stale.word == 'CUT' and stale.tests == [] and stale.identity is None
