@@ -16,11 +16,12 @@
 #include <pinion/lib/print.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/layout.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/shutdown.h>
 
 #define BACKTRACE_MAX 24
-#define STACK_WORDS 16
+#define STACK_WORDS   16
 
 static struct panic_catch *armed;
 
@@ -35,7 +36,22 @@ void panic_catch_arm(struct panic_catch *catch)
 	armed = catch;
 }
 
-static void report_backtrace(uint64_t rip, uint64_t rbp)
+/*
+ * Compilers leave the frame out of functions that call none, whatever they are told; then the
+ * word at rsp is the return address, and the walk by rbp would miss the direct caller. Returns that word
+ * if it points into the kernel's code, else 0. In a function with a frame it may show a stale one.
+ */
+static uint64_t leaf_caller(uint64_t rsp)
+{
+	uint64_t word = 0;
+
+	if (rsp % sizeof(word) || probe_load64((const void *)rsp, &word))
+		return 0;
+	return word >= (uint64_t)__text_start && word < (uint64_t)__text_end ? word : 0;
+}
+
+/* Addresses that are 0 are left out. */
+static void report_backtrace(uint64_t rip, uint64_t leaf, uint64_t rbp)
 {
 	static uint64_t callers[BACKTRACE_MAX];
 	size_t n, i;
@@ -43,6 +59,8 @@ static void report_backtrace(uint64_t rip, uint64_t rbp)
 	print("panic: backtrace:\n");
 	if (rip)
 		print("panic:   [<%016lx>]\n", rip);
+	if (leaf)
+		print("panic:   [<%016lx>]\n", leaf);
 	n = backtrace(rbp, callers, BACKTRACE_MAX);
 	for (i = 0; i < n; i++)
 		print("panic:   [<%016lx>]\n", callers[i]);
@@ -50,7 +68,7 @@ static void report_backtrace(uint64_t rip, uint64_t rbp)
 
 static void report_stack(uint64_t rsp)
 {
-	uint64_t words[2] = {0, 0};
+	uint64_t words[2] = { 0, 0 };
 	unsigned int i;
 
 	print("panic: stack:\n");
@@ -118,7 +136,7 @@ void panic_at(const char *file, int line, const char *fmt, ...)
 		vsnprintf(message, sizeof(message), fmt, ap);
 		va_end(ap);
 		print("%s\n", message);
-		report_backtrace(0, (uint64_t)__builtin_frame_address(0));
+		report_backtrace(0, 0, (uint64_t)__builtin_frame_address(0));
 	}
 	report_end();
 }
@@ -135,7 +153,7 @@ void crash_trap(const struct cpu_regs *regs)
 		print("\n");
 		report_regs(regs);
 		report_stack(regs->rsp);
-		report_backtrace(regs->rip, regs->rbp);
+		report_backtrace(regs->rip, leaf_caller(regs->rsp), regs->rbp);
 	}
 	report_end();
 }

@@ -85,7 +85,7 @@ static uint64_t boot_region_end(void)
 static void start_info_read(const struct start_info *si_va)
 {
 	static char why[160];
-	struct boot_region region = {boot_region_end(), (uint64_t)__image_end};
+	struct boot_region region = { boot_region_end(), (uint64_t)__image_end };
 	const uint64_t *mfn_list;
 
 	if (probe_read(&si, si_va, sizeof(si)))
@@ -151,7 +151,8 @@ static void boot_info_print(void)
 		      pfn_x(info.module.start));
 	memory_map_print(&info.map);
 	if (info.ram_pages < need) {
-		snprintf(text, sizeof(text), "needs %lu KiB, has %lu", need * 4, info.ram_pages * 4);
+		snprintf(text, sizeof(text), "needs %lu KiB, has %lu", need * 4,
+			 info.ram_pages * 4);
 		boot_refuse(text);
 	}
 }
@@ -195,8 +196,9 @@ static __noreturn void boot_exit(enum option_exit how)
 	};
 
 	console_drain();
-	while (how == EXIT_IDLE)
-		time_sleep_until(time_now_ns() + 3600 * NS_PER_S);
+	if (how == EXIT_IDLE)
+		for (;;)
+			time_sleep_until(time_now_ns() + 3600 * NS_PER_S);
 	shutdown(reasons[how]);
 }
 

@@ -19,7 +19,7 @@ static struct e820_entry raw[E820_MAX];
 void boot_map_read(struct boot_info *bi)
 {
 	unsigned int cmd = bi->initdomain ? XENMEM_machine_memory_map : XENMEM_memory_map;
-	struct xen_memory_map query = {.nr_entries = E820_MAX};
+	struct xen_memory_map query = { .nr_entries = E820_MAX };
 	long rc;
 
 	set_xen_guest_handle(query.buffer, raw);

@@ -18,7 +18,7 @@
 
 #define XEN_DEBUG_PORT 0xe9
 
-#define DEBUG_EXIT_PORT 0xf4
+#define DEBUG_EXIT_PORT	 0xf4
 #define DEBUG_EXIT_VALUE 0x2a /* QEMU ends with status 0x2a << 1 | 1 = 85 */
 
 /* Called by entry_pvh.S alone. */

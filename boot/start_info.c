@@ -42,7 +42,7 @@ static bool in_region(const struct boot_region *region, uint64_t va, uint64_t by
 
 static struct frame_run run_of(uint64_t va, uint64_t bytes)
 {
-	struct frame_run run = {boot_va_pfn((const void *)va), 0};
+	struct frame_run run = { boot_va_pfn((const void *)va), 0 };
 
 	run.nr = frames_up((va & PAGE_OFFSET_MASK) + bytes);
 	return run;
@@ -63,7 +63,7 @@ static const char *magic_text(const char *magic, char text[32])
 	size_t i;
 
 	for (i = 0; i < 31 && magic[i]; i++)
-		text[i] = magic[i] >= ' ' && magic[i] <= '~' ? magic[i] : '?';
+		text[i] = (char)(magic[i] >= ' ' && magic[i] <= '~' ? magic[i] : '?');
 	text[i] = '\0';
 	return text;
 }
@@ -87,8 +87,7 @@ static int check_numbers(struct check *c, const struct start_info *si, uint64_t 
 	if ((si->flags & SIF_INITDOMAIN) && !(si->flags & SIF_PRIVILEGED))
 		return refuse(c, "start_info.flags are %#x: INITDOMAIN without PRIVILEGED",
 			      si->flags);
-	if (si->shared_info == 0 || (si->shared_info & PAGE_OFFSET_MASK) ||
-	    si->shared_info >> 52)
+	if (si->shared_info == 0 || (si->shared_info & PAGE_OFFSET_MASK) || si->shared_info >> 52)
 		return refuse(c, "start_info.shared_info is %#lx, expected a machine page address",
 			      si->shared_info);
 	return 0;
@@ -109,8 +108,10 @@ static int check_tables(struct check *c, const struct start_info *si)
 			      si->nr_pt_frames, MIN_TABLES, after - 1);
 	if ((si->mfn_list & PAGE_OFFSET_MASK) || si->mfn_list < c->region->image_end ||
 	    !in_region(c->region, si->mfn_list, si->nr_pages * sizeof(uint64_t)))
-		return refuse(c, "start_info.mfn_list at %#lx with %#lx entries is not in the boot "
-			      "region", si->mfn_list, si->nr_pages);
+		return refuse(c,
+			      "start_info.mfn_list at %#lx with %#lx entries is not in the boot "
+			      "region",
+			      si->mfn_list, si->nr_pages);
 	return 0;
 }
 
@@ -119,7 +120,7 @@ static int check_module(struct check *c, const struct start_info *si, struct fra
 {
 	bool by_pfn = (si->flags & SIF_MOD_START_PFN) != 0;
 
-	*run = (struct frame_run){_pfn(0), 0};
+	*run = (struct frame_run){ _pfn(0), 0 };
 	if (si->mod_len == 0)
 		return 0;
 	if (by_pfn) {
@@ -127,7 +128,7 @@ static int check_module(struct check *c, const struct start_info *si, struct fra
 		    frames_up(si->mod_len) > si->nr_pages - si->mod_start)
 			return refuse(c, "the boot module (pfn %#lx, %#lx bytes) is outside RAM",
 				      si->mod_start, si->mod_len);
-		*run = (struct frame_run){_pfn(si->mod_start), frames_up(si->mod_len)};
+		*run = (struct frame_run){ _pfn(si->mod_start), frames_up(si->mod_len) };
 		return 0;
 	}
 	if (!in_region(c->region, si->mod_start, si->mod_len))
@@ -140,7 +141,7 @@ static int check_module(struct check *c, const struct start_info *si, struct fra
 int start_info_check(struct boot_info *bi, const struct start_info *si, uint64_t va,
 		     const struct boot_region *region, char *why, size_t n)
 {
-	struct check c = {region, why, n};
+	struct check c = { region, why, n };
 	struct frame_run module;
 	int rc;
 
@@ -184,8 +185,8 @@ static pfn_t find_pfn(const struct boot_info *bi, const uint64_t *mfn_list, uint
 
 void start_info_rings(struct boot_info *bi, const struct start_info *si, const uint64_t *mfn_list)
 {
-	bi->console = (struct boot_ring){INVALID_PFN, 0};
-	bi->store = (struct boot_ring){INVALID_PFN, 0};
+	bi->console = (struct boot_ring){ INVALID_PFN, 0 };
+	bi->store = (struct boot_ring){ INVALID_PFN, 0 };
 	/* As dom0 the union holds something else: offsets of a video mode description. */
 	if (bi->initdomain)
 		return;

@@ -14,7 +14,7 @@
 #define VECTORS 256
 
 #define LEVEL_KERNEL 0
-#define LEVEL_USER 3
+#define LEVEL_USER   3
 #define MASK_UPCALLS 4
 
 int traps_register(void)
@@ -26,10 +26,10 @@ int traps_register(void)
 
 	for (vector = 0; vector < VECTORS; vector++) {
 		table[vector].vector = (uint8_t)vector;
-		table[vector].flags = MASK_UPCALLS |
-				      (vector == VECTOR_BP ? LEVEL_USER : LEVEL_KERNEL);
+		table[vector].flags =
+			MASK_UPCALLS | (vector == VECTOR_BP ? LEVEL_USER : LEVEL_KERNEL);
 		table[vector].cs = FLAT_KERNEL_CS;
-		table[vector].address = (uintptr_t)trap_stubs + vector * TRAP_STUB_BYTES;
+		table[vector].address = (uintptr_t)trap_stubs + (uintptr_t)vector * TRAP_STUB_BYTES;
 	}
 	rc = hypercall_set_trap_table(table);
 	if (!rc)

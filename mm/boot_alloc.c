@@ -27,7 +27,7 @@ static void add_range(uint64_t start, uint64_t end, bool mapped)
 		print("boot_alloc: no room for pfns [%#lx, %#lx), left unused\n", start, end);
 		return;
 	}
-	ranges[nr_ranges++] = (struct range){start, end, mapped};
+	ranges[nr_ranges++] = (struct range){ start, end, mapped };
 }
 
 /* Adds the parts of [start, end) that the memory map calls RAM; what it calls a hole may move. */

@@ -32,7 +32,7 @@ int boot_table_entry(const struct boot_info *bi, uint64_t va, unsigned int level
 		if (!(value & PTE_P))
 			return -ENOENT;
 		/* Bit 7 is PSE at these levels. */
-		pfn = value & PTE_PSE ? INVALID_PFN : table_pfn(bi, pte_mfn(value));
+		pfn = (value & PTE_PSE) ? INVALID_PFN : table_pfn(bi, pte_mfn(value));
 		if (pfn_eq(pfn, INVALID_PFN))
 			return -EINVAL;
 		table = boot_va(pfn);

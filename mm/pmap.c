@@ -49,7 +49,7 @@ static long table_protect(const struct boot_info *bi, unsigned int i, uint64_t f
 
 static long set_link(uint64_t value)
 {
-	struct mmu_update request = {.ptr = maddr_x(link) | MMU_NORMAL_PT_UPDATE, .val = value};
+	struct mmu_update request = { .ptr = maddr_x(link) | MMU_NORMAL_PT_UPDATE, .val = value };
 
 	return hypercall_mmu_update(&request, 1, NULL, DOMID_SELF);
 }
@@ -146,5 +146,5 @@ void pmap_unmap(const void *ptr)
 		panic("pmap_unmap: slot %u is not mapped", slot);
 	if (hypercall_update_va_mapping(slot_va(slot), 0, UVMF_INVLPG))
 		panic("pmap_unmap: Xen refuses to clear slot %u", slot);
-	cpu->pmap_in_use &= (uint8_t)~(1U << slot);
+	cpu->pmap_in_use &= (uint8_t) ~(1U << slot);
 }

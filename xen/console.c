@@ -24,7 +24,7 @@
 #define EARLY_BYTES 2048
 
 /* How long one wait for the reader is, and all of them together in a crash. */
-#define POLL_NS (100 * NS_PER_MS)
+#define POLL_NS	 (100 * NS_PER_MS)
 #define CRASH_NS (10 * NS_PER_S)
 
 /* Polls that a crash waits for at most, in case there is no clock yet or it stands still. */
@@ -171,5 +171,5 @@ void console_crash_mode(void)
 
 struct console_stats console_stats(void)
 {
-	return (struct console_stats){console.ring.bad_indices, console.lost};
+	return (struct console_stats){ console.ring.bad_indices, console.lost };
 }

@@ -81,7 +81,7 @@ void evtchn_init(void)
 
 int evtchn_set_handler(evtchn_port_t port, evtchn_handler_fn *fn)
 {
-	struct evtchn_unmask unmask = {.port = port};
+	struct evtchn_unmask unmask = { .port = port };
 
 	if (port == 0 || port >= HANDLED_PORTS || !fn)
 		return -EINVAL;
@@ -94,7 +94,7 @@ int evtchn_set_handler(evtchn_port_t port, evtchn_handler_fn *fn)
 
 long evtchn_bind_virq(unsigned int virq)
 {
-	struct evtchn_bind_virq bind = {.virq = virq, .vcpu = 0};
+	struct evtchn_bind_virq bind = { .virq = virq, .vcpu = 0 };
 	long rc = hypercall_event_channel_op(EVTCHNOP_bind_virq, &bind);
 
 	return rc ? rc : (long)bind.port;
@@ -102,7 +102,7 @@ long evtchn_bind_virq(unsigned int virq)
 
 long evtchn_alloc_unbound_self(void)
 {
-	struct evtchn_alloc_unbound alloc = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
+	struct evtchn_alloc_unbound alloc = { .dom = DOMID_SELF, .remote_dom = DOMID_SELF };
 	long rc = hypercall_event_channel_op(EVTCHNOP_alloc_unbound, &alloc);
 
 	return rc ? rc : (long)alloc.port;
@@ -110,7 +110,7 @@ long evtchn_alloc_unbound_self(void)
 
 int evtchn_close(evtchn_port_t port)
 {
-	struct evtchn_close close = {.port = port};
+	struct evtchn_close close = { .port = port };
 	struct shared_info *si = shared_info();
 
 	if (port < HANDLED_PORTS)
@@ -123,7 +123,7 @@ int evtchn_close(evtchn_port_t port)
 
 void evtchn_notify(evtchn_port_t port)
 {
-	struct evtchn_send send = {.port = port};
+	struct evtchn_send send = { .port = port };
 
 	if (hypercall_event_channel_op(EVTCHNOP_send, &send))
 		return;
@@ -131,8 +131,8 @@ void evtchn_notify(evtchn_port_t port)
 
 void evtchn_poll(evtchn_port_t port, uint64_t deadline_ns)
 {
-	evtchn_port_t ports[1] = {port};
-	struct sched_poll poll = {.nr_ports = 1, .timeout = deadline_ns};
+	evtchn_port_t ports[1] = { port };
+	struct sched_poll poll = { .nr_ports = 1, .timeout = deadline_ns };
 	long rc;
 
 	if (!shared_info()) {
@@ -152,7 +152,7 @@ unsigned int evtchn_count_open(void)
 	evtchn_port_t port;
 
 	for (port = 1; port < COUNTED_PORTS; port++) {
-		status = (struct evtchn_status){.dom = DOMID_SELF, .port = port};
+		status = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
 		if (hypercall_event_channel_op(EVTCHNOP_status, &status))
 			break; /* -EINVAL: beyond the last port that exists */
 		open += status.status != EVTCHNSTAT_closed;

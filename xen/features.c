@@ -17,7 +17,7 @@ int features_read(void)
 	long rc;
 
 	for (i = 0; i < XENFEAT_NR_SUBMAPS; i++) {
-		info = (struct xen_feature_info){.submap_idx = i};
+		info = (struct xen_feature_info){ .submap_idx = i };
 		rc = hypercall_xen_version(XENVER_get_features, &info);
 		if (rc)
 			return (int)rc;

@@ -6,7 +6,7 @@
 
 void shutdown(unsigned int reason)
 {
-	struct sched_shutdown how = {.reason = reason};
+	struct sched_shutdown how = { .reason = reason };
 
 	console_drain();
 	for (;;) {

@@ -68,7 +68,7 @@ int time_init(void)
  * error, and then this spins. */
 void time_sleep_until(uint64_t deadline_ns)
 {
-	struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = deadline_ns, .flags = 0};
+	struct vcpu_set_singleshot_timer timer = { .timeout_abs_ns = deadline_ns, .flags = 0 };
 
 	while (time_now_ns() < deadline_ns) {
 		evtchn_clear(timer_port);

@@ -69,8 +69,9 @@ void trap_dispatch(struct cpu_regs *regs)
 const char *trap_name(unsigned int vector)
 {
 	static const char *const names[] = {
-		"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "vector 9", "#TS",
-		"#NP", "#SS", "#GP", "#PF", "vector 15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+		"#DE", "#DB",	   "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
+		"#DF", "vector 9", "#TS", "#NP", "#SS", "#GP", "#PF", "vector 15",
+		"#MF", "#AC",	   "#MC", "#XM", "#VE", "#CP",
 	};
 
 	if (vector < ARRAY_SIZE(names))

@@ -31,7 +31,8 @@ struct leak_state {
 void leak_read(struct leak_state *state);
 
 /* Compares. Returns true, with what differs in @what, if something was left behind. */
-bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what, size_t n);
+bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what,
+		size_t n);
 
 /* Puts right what can be, so that the next test is not blamed. */
 void leak_mend(const struct leak_state *before);

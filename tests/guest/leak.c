@@ -51,7 +51,8 @@ void leak_read(struct leak_state *state)
 	state->lost = stats.lost + stats.bad_indices;
 }
 
-bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what, size_t n)
+bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what,
+		size_t n)
 {
 	if (before->reservation != after->reservation)
 		snprintf(what, n, "leak: memory: reservation was %ld frames, is %ld",

@@ -49,15 +49,15 @@ struct guest_test {
 #define IN_ORDER
 #endif
 
-#define TEST(group_, name_, story_, ...)                                                           \
-	static void test_##name_(void);                                                            \
-	static const struct guest_test guest_test_##name_ = {.name = #name_,                       \
-							     .group = #group_,                     \
-							     .story = (story_),                    \
-							     .run = test_##name_,                  \
-							     ##__VA_ARGS__};                       \
-	static const struct guest_test *const guest_test_ptr_##name_ __used IN_ORDER                       \
-		__section(".guest_tests." #group_) = &guest_test_##name_;                          \
+#define TEST(group_, name_, story_, ...)                                                        \
+	static void test_##name_(void);                                                         \
+	static const struct guest_test guest_test_##name_ = { .name = #name_,                   \
+							      .group = #group_,                 \
+							      .story = (story_),                \
+							      .run = test_##name_,              \
+							      ##__VA_ARGS__ };                  \
+	static const struct guest_test *const guest_test_ptr_##name_ __used IN_ORDER __section( \
+		".guest_tests." #group_) = &guest_test_##name_;                                 \
 	static void test_##name_(void)
 
 /* What a check found; the macros call these. Both go on with the test. */
@@ -70,48 +70,48 @@ void test_note(const char *fmt, ...) __printf(1, 2);
 /* Whether the running test has failed so far. */
 bool test_failed(void);
 
-#define CHECK(cond)                                                                                \
-	({                                                                                         \
-		bool ok_ = (cond);                                                                 \
-		if (!ok_)                                                                          \
-			test_fail(__FILE__, __LINE__, "%s", #cond);                                \
-		ok_;                                                                               \
+#define CHECK(cond)                                                 \
+	({                                                          \
+		bool ok_ = (cond);                                  \
+		if (!ok_)                                           \
+			test_fail(__FILE__, __LINE__, "%s", #cond); \
+		ok_;                                                \
 	})
 
 /* Integers of any kind; printed as signed. */
-#define CHECK_EQ(got, want)                                                                        \
-	({                                                                                         \
-		long got_ = (long)(got), want_ = (long)(want);                                     \
-		if (got_ != want_)                                                                 \
-			test_fail(__FILE__, __LINE__, "%s: got %ld (%#lx), expected %ld (%#lx)",   \
-				  #got, got_, got_, want_, want_);                                 \
-		got_ == want_;                                                                     \
+#define CHECK_EQ(got, want)                                                                      \
+	({                                                                                       \
+		long got_ = (long)(got), want_ = (long)(want);                                   \
+		if (got_ != want_)                                                               \
+			test_fail(__FILE__, __LINE__, "%s: got %ld (%#lx), expected %ld (%#lx)", \
+				  #got, got_, got_, want_, want_);                               \
+		got_ == want_;                                                                   \
 	})
 
 /* As CHECK, but the test ends here if it fails: what follows would make no sense. */
-#define REQUIRE(cond)                                                                              \
-	do {                                                                                       \
-		if (!CHECK(cond))                                                                  \
-			return;                                                                    \
+#define REQUIRE(cond)             \
+	do {                      \
+		if (!CHECK(cond)) \
+			return;   \
 	} while (0)
 
 /*
  * Runs @stmt and expects it to panic. Its value is the panic's message, or NULL (and the test has
  * failed) if it went through. Locals that @stmt changes are indeterminate afterwards.
  */
-#define EXPECT_PANIC(stmt)                                                                         \
-	({                                                                                         \
-		static struct panic_catch catch_;                                                  \
-		const char *message_ = NULL;                                                       \
-		if (arch_setjmp(catch_.where) == 0) {                                              \
-			panic_catch_arm(&catch_);                                                  \
-			stmt;                                                                      \
-			panic_catch_arm(NULL);                                                     \
-			test_fail(__FILE__, __LINE__, "%s: no panic", #stmt);                      \
-		} else {                                                                           \
-			message_ = catch_.message;                                                 \
-		}                                                                                  \
-		message_;                                                                          \
+#define EXPECT_PANIC(stmt)                                                    \
+	({                                                                    \
+		static struct panic_catch catch_;                             \
+		const char *message_ = NULL;                                  \
+		if (arch_setjmp(catch_.where) == 0) {                         \
+			panic_catch_arm(&catch_);                             \
+			stmt;                                                 \
+			panic_catch_arm(NULL);                                \
+			test_fail(__FILE__, __LINE__, "%s: no panic", #stmt); \
+		} else {                                                      \
+			message_ = catch_.message;                            \
+		}                                                             \
+		message_;                                                     \
 	})
 
 #endif

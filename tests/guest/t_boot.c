@@ -153,17 +153,18 @@ static struct start_info good_start_info(struct boot_region *region)
 
 static void expect_refusal(const struct start_info *si, const char *field)
 {
-	static struct boot_info untouched, result;
+	static unsigned char untouched[sizeof(struct boot_info)];
+	static struct boot_info result;
 	struct boot_region region;
 	char why[160] = "";
 
 	good_start_info(&region);
-	memset(&untouched, 0x5a, sizeof(untouched));
-	memcpy(&result, &untouched, sizeof(result));
+	memset(untouched, 0x5a, sizeof(untouched));
+	memcpy(&result, untouched, sizeof(result));
 	if (start_info_check(&result, si, (uint64_t)boot_va(boot_info()->start_info), &region, why,
 			     sizeof(why)) != -EINVAL)
 		test_fail(__FILE__, __LINE__, "bad %s accepted", field);
-	if (memcmp(&result, &untouched, sizeof(result)))
+	if (memcmp((const unsigned char *)&result, untouched, sizeof(result)) != 0)
 		test_fail(__FILE__, __LINE__, "bad %s: result changed", field);
 	/* The sentence must name the field that is wrong. */
 	if (!glob_match(field, why))
@@ -179,11 +180,11 @@ TEST(boot, start_info_bad, "each bad field of start_info is refused by name")
 	uint64_t va = (uint64_t)boot_va(boot_info()->start_info);
 	char why[160];
 
-#define BAD(field, value, pattern)                                                                 \
-	do {                                                                                       \
-		si = good;                                                                         \
-		si.field = (value);                                                                \
-		expect_refusal(&si, pattern);                                                      \
+#define BAD(field, value, pattern)            \
+	do {                                  \
+		si = good;                    \
+		si.field = (value);           \
+		expect_refusal(&si, pattern); \
 	} while (0)
 
 	CHECK_EQ(start_info_check(&result, &good, va, &region, why, sizeof(why)), 0);
@@ -241,9 +242,9 @@ TEST(boot, start_info_bad, "each bad field of start_info is refused by name")
 /* MFNs in start_info are claims: one that is not ours is looked for in vain, whatever it is. */
 TEST(boot, start_info_rings_bad, "a ring's MFN that is not in the mfn_list gives no ring")
 {
-	static const uint64_t wild[] = {0, 1, UINT64_C(1) << 40, UINT64_MAX};
+	static const uint64_t wild[] = { 0, 1, UINT64_C(1) << 40, UINT64_MAX };
 	static struct boot_info bi;
-	struct start_info si = {.magic = ""};
+	struct start_info si = { .magic = "" };
 	size_t i;
 
 	bi = *boot_info();

@@ -9,7 +9,7 @@
 #include "suite.h"
 
 #define VOLUME_LINES 3600 /* of 74 bytes: over 256 KiB, 130 times the ring */
-#define PAYLOAD 56
+#define PAYLOAD	     56
 
 /*
  * More than any buffer on the way holds, so every wait for room is gone through many times. The rig

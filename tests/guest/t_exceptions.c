@@ -20,13 +20,13 @@
 #include "suite.h"
 
 #define NON_CANONICAL UINT64_C(0x8000000000000000)
-#define UNMAPPED (VIRT_BASE - 0x1000)
+#define UNMAPPED      (VIRT_BASE - 0x1000)
 
 /* What a broken kernel meets first; a stub that lost or made up an error code shows here. */
 TEST(exceptions, exc_faults, "#DE #UD #GP #PF arrive with their vector and error code",
      .phase = TEST_EARLY)
 {
-	CHECK_EQ(PROBE_INSN("divl %1", "m"((uint32_t){0}), "d"(0)), EXINFO(VECTOR_DE, 0));
+	CHECK_EQ(PROBE_INSN("divl %1", "m"((uint32_t){ 0 }), "d"(0)), EXINFO(VECTOR_DE, 0));
 	CHECK_EQ(PROBE_INSN("ud2"), EXINFO(VECTOR_UD, 0));
 	CHECK_EQ(PROBE_INSN("testb $1, (%1)", "r"(NON_CANONICAL)), EXINFO(VECTOR_GP, 0));
 	CHECK_EQ(PROBE_INSN("hlt"), EXINFO(VECTOR_GP, 0));

@@ -9,7 +9,8 @@ static struct boot_options parsed;
 /* The line comes from whoever wrote the domain's configuration: junk is named and ignored. */
 TEST(options, options_junk, "unknown words and bad values are ignored, the rest counts")
 {
-	static const char line[] = "junk seed=12x seed=7 =x ops=\x01\xff nonce=xyz nonce=0aF9 repeat=0";
+	static const char line[] =
+		"junk seed=12x seed=7 =x ops=\x01\xff nonce=xyz nonce=0aF9 repeat=0";
 
 	CHECK(options_parse(&parsed, line, sizeof(line)) > 0);
 	CHECK_EQ(parsed.seed, 7);

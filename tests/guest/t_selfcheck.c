@@ -42,7 +42,8 @@ TEST(selfcheck, selfcheck_fault, "an unexpected page fault: CRASH", .manual = tr
 }
 
 /* The report's own formatting faults. */
-TEST(selfcheck, selfcheck_nested_panic, "a fault inside the report of a panic: CRASH", .manual = true)
+TEST(selfcheck, selfcheck_nested_panic, "a fault inside the report of a panic: CRASH",
+     .manual = true)
 {
 	panic("what follows is not a string: %s", (const char *)(VIRT_BASE - 16));
 }
@@ -75,6 +76,7 @@ TEST(selfcheck, selfcheck_lie, "a last line that is not the suite's: CUT", .manu
 }
 
 /* Ends where the sum is odd, which it never is: the compiler does not know that. */
+/* NOLINTNEXTLINE(misc-no-recursion): that is the point. */
 static __noinline unsigned int deeper(volatile unsigned int *outer)
 {
 	volatile unsigned int here[64];
@@ -95,7 +97,7 @@ TEST(selfcheck, selfcheck_overflow, "a kernel stack overflow: CRASH, by Xen", .m
 TEST(selfcheck, selfcheck_leak_memory, "a frame less than before: ERROR", .manual = true)
 {
 	xen_pfn_t mfn = mfn_x(boot_mfn(boot_info(), _pfn(boot_info()->nr_pages - 1)));
-	struct xen_memory_reservation give = {.nr_extents = 1, .domid = DOMID_SELF};
+	struct xen_memory_reservation give = { .nr_extents = 1, .domid = DOMID_SELF };
 
 	set_xen_guest_handle(give.extent_start, &mfn);
 	CHECK_EQ(hypercall_memory_op(XENMEM_decrease_reservation, &give), 1);

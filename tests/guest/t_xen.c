@@ -20,8 +20,8 @@
 TEST(hypercalls, hypercall_errors, "bad numbers, commands and pointers give Xen's errors",
      .phase = TEST_EARLY)
 {
-	struct trap_info bad_trap[2] = {{.vector = 3, .cs = FLAT_KERNEL_CS}, {.vector = 0}};
-	struct evtchn_send send = {.port = 1000};
+	struct trap_info bad_trap[2] = { { .vector = 3, .cs = FLAT_KERNEL_CS }, { .vector = 0 } };
+	struct evtchn_send send = { .port = 1000 };
 
 	CHECK_EQ(hypercall_raw(999, 0, 0, 0, 0, 0), -ENOSYS);
 	CHECK_EQ(hypercall_raw(55, 0, 0, 0, 0, 0), -ENOSYS);
@@ -51,7 +51,8 @@ TEST(hypercalls, hypercall_clobbers, "callee-saved registers survive a hypercall
 	register uint64_t r15 __asm__("r15") = 15;
 
 	__asm__ volatile("syscall"
-			 : "+a"(nr), "+b"(rbx), "+d"(rdx), "+S"(rsi), "+D"(rdi), "+r"(r12), "+r"(r15)
+			 : "+a"(nr), "+b"(rbx), "+d"(rdx), "+S"(rsi), "+D"(rdi), "+r"(r12),
+			   "+r"(r15)
 			 :
 			 : "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
 	CHECK_EQ(nr, hypercall_xen_version(XENVER_version, NULL));
@@ -83,8 +84,8 @@ static void count_upcall(evtchn_port_t port)
 TEST(events, evtchn_loopback, "an event is delivered by an upcall, and held back while masked")
 {
 	long port = evtchn_alloc_unbound_self();
-	struct evtchn_bind_interdomain bind = {.remote_dom = DOMID_SELF,
-					       .remote_port = (evtchn_port_t)port};
+	struct evtchn_bind_interdomain bind = { .remote_dom = DOMID_SELF,
+						.remote_port = (evtchn_port_t)port };
 	bool masked;
 
 	REQUIRE(port > 0);
@@ -138,7 +139,7 @@ TEST(events, time, "system time never goes back, and sleeping reaches the deadli
 /* The formula by its edges; the clock page of a live Xen takes only one shift. */
 TEST(events, time_formula, "tsc to nanoseconds, with shifts both ways and a full-width product")
 {
-	struct vcpu_time_info t = {.tsc_timestamp = 1000, .system_time = 5};
+	struct vcpu_time_info t = { .tsc_timestamp = 1000, .system_time = 5 };
 
 	t.tsc_to_system_mul = 0x80000000; /* one half */
 	CHECK_EQ(time_from_tsc(&t, 1000), 5);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Lint: every rule of the project that a machine can check (tests/lint/lint says which).
-# `make lint LINT='format tidy'` runs those checks only.
+# `make lint CHECKS='format tidy'` runs those checks only.
 
 .PHONY: lint
 lint: $(B)/compile_commands.json $(B)/include/xen ## cppcheck, clang-tidy, clang-format, shellcheck, the project's own rules
-	$(Q)B=$(B) tests/lint/lint $(LINT)
+	$(Q)B=$(B) tests/lint/lint $(CHECKS)

@@ -33,7 +33,8 @@ from qemu import Qemu
 
 _DOM0_MEMORY = 512
 _XEN_MEMORY = 128
-_BOOT_LIMIT = 120
+_BOOT_LIMIT = 120  # seconds to dom0's first stage
+_STAGE_LIMIT = 30  # seconds for each of its stages
 _SHIP_LIMIT = 120
 # Without what takes a second of each boot and what nobody here needs.
 _DOM0_CMDLINE = ('console=hvc0 quiet rodata=off mitigations=off apparmor=0 audit=0 nmi_watchdog=0 '
@@ -90,7 +91,7 @@ class QemuDom0:
 
     def _boot(self):
         stage('Xen and dom0 boot')
-        reached = 'Xen'
+        reached = 'Xen or dom0'
         deadline = time.monotonic() + _BOOT_LIMIT
         while reached != 'up':
             if time.monotonic() > deadline:
@@ -102,6 +103,7 @@ class QemuDom0:
             for line in self._take_lines():
                 if line.startswith(b'@stage '):
                     reached = line[7:].decode()
+                    deadline = time.monotonic() + _STAGE_LIMIT
         self._qemu.received = b''
         stage('dom0 is up')
 

@@ -25,8 +25,8 @@
 #include <stdint.h>
 
 /* Calls hypercall @nr with up to five arguments; unused ones are 0. Returns what Xen returns. */
-static inline long hypercall_raw(unsigned int nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-				 uint64_t a5)
+static inline long hypercall_raw(unsigned int nr, uint64_t a1, uint64_t a2, uint64_t a3,
+				 uint64_t a4, uint64_t a5)
 {
 	uint64_t rax = nr;
 	register uint64_t r10 __asm__("r10") = a4;

@@ -19,7 +19,7 @@
 typedef uint64_t exinfo_t;
 
 #define EXINFO(vector, error) (UINT64_C(1) << 63 | (uint64_t)(vector) << 32 | (error))
-#define EXINFO_PF(error) EXINFO(VECTOR_PF, error)
+#define EXINFO_PF(error)      EXINFO(VECTOR_PF, error)
 
 /* Copies @n bytes; byte by byte, in order. Returns 0, or -EFAULT with the bytes before the fault
  * copied. */
@@ -39,24 +39,24 @@ exinfo_t probe_call(const void *va);
  * instruction, or after the next one for single steps), is the value. The instruction must leave
  * rax alone and the stack as it was.
  */
-#define PROBE_INSN(insn, ...)                                                                      \
-	({                                                                                         \
-		exinfo_t exinfo_ = 0;                                                              \
-		__asm__ volatile("1:	" insn "\n"                                                \
-				 "2:	nop\n"                                                     \
-				 "3:	nop\n"                                                     \
-				 "4:\n" EXTABLE("1b", "4b") EXTABLE("2b", "4b")                    \
-					EXTABLE("3b", "4b")                                        \
-				 : "+a"(exinfo_)                                                   \
-				 : __VA_ARGS__                                                     \
-				 : "memory", "cc");                                                \
-		exinfo_;                                                                           \
+#define PROBE_INSN(insn, ...)                                                   \
+	({                                                                      \
+		exinfo_t exinfo_ = 0;                                           \
+		__asm__ volatile("1:	" insn "\n"                             \
+				 "2:	nop\n"                                     \
+				 "3:	nop\n"                                     \
+				 "4:\n" EXTABLE("1b", "4b") EXTABLE("2b", "4b") \
+					 EXTABLE("3b", "4b")                    \
+				 : "+a"(exinfo_)                                \
+				 : __VA_ARGS__                                  \
+				 : "memory", "cc");                             \
+		exinfo_;                                                        \
 	})
 
-#define EXTABLE(fault, fixup)                                                                      \
-	".pushsection .extable, \"a\", @progbits\n"                                                \
-	".balign 8\n"                                                                              \
-	".quad " fault ", " fixup "\n"                                                             \
+#define EXTABLE(fault, fixup)                       \
+	".pushsection .extable, \"a\", @progbits\n" \
+	".balign 8\n"                               \
+	".quad " fault ", " fixup "\n"              \
 	".popsection\n"
 
 #endif

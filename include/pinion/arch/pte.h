@@ -24,28 +24,28 @@
 #include <stdint.h>
 #include <pinion/mm/frames.h>
 
-#define PTE_P	UINT64_C(0x001) /* present */
-#define PTE_RW	UINT64_C(0x002) /* writable */
-#define PTE_US	UINT64_C(0x004) /* user */
-#define PTE_PWT UINT64_C(0x008) /* write-through */
-#define PTE_PCD UINT64_C(0x010) /* cache disable */
-#define PTE_A	UINT64_C(0x020) /* accessed */
-#define PTE_D	UINT64_C(0x040) /* dirty; L1 only */
-#define PTE_PSE UINT64_C(0x080) /* superpage; L2 and L3 */
-#define PTE_PAT UINT64_C(0x080) /* L1: page attribute table, high bit of the index */
-#define PTE_G	UINT64_C(0x100) /* global; L1 only */
-#define PTE_AVL UINT64_C(0xe00) /* free for the guest */
+#define PTE_P	UINT64_C(0x001)	    /* present */
+#define PTE_RW	UINT64_C(0x002)	    /* writable */
+#define PTE_US	UINT64_C(0x004)	    /* user */
+#define PTE_PWT UINT64_C(0x008)	    /* write-through */
+#define PTE_PCD UINT64_C(0x010)	    /* cache disable */
+#define PTE_A	UINT64_C(0x020)	    /* accessed */
+#define PTE_D	UINT64_C(0x040)	    /* dirty; L1 only */
+#define PTE_PSE UINT64_C(0x080)	    /* superpage; L2 and L3 */
+#define PTE_PAT UINT64_C(0x080)	    /* L1: page attribute table, high bit of the index */
+#define PTE_G	UINT64_C(0x100)	    /* global; L1 only */
+#define PTE_AVL UINT64_C(0xe00)	    /* free for the guest */
 #define PTE_GK	(UINT64_C(1) << 52) /* Xen's: a guest kernel's page */
 #define PTE_NX	(UINT64_C(1) << 63) /* not executable */
 
 #define PTE_ADDR_MASK UINT64_C(0x000ffffffffff000)
-#define PTE_AD (PTE_A | PTE_D)
+#define PTE_AD	      (PTE_A | PTE_D)
 
 /* A kernel data page, and a link to a lower table that narrows nothing. */
 #define PTE_KERNEL_RW (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX)
 #define PTE_KERNEL_RO (PTE_P | PTE_A | PTE_NX)
 #define PTE_KERNEL_RX (PTE_P | PTE_A)
-#define PTE_LINK (PTE_P | PTE_RW | PTE_US | PTE_A)
+#define PTE_LINK      (PTE_P | PTE_RW | PTE_US | PTE_A)
 
 /* An entry of each level: l1e_t is the leaf's. */
 typedef struct {
@@ -65,10 +65,10 @@ typedef struct {
 } l4e_t;
 
 #define TABLE_ENTRIES 512
-#define L1_SHIFT 12
-#define L2_SHIFT 21
-#define L3_SHIFT 30
-#define L4_SHIFT 39
+#define L1_SHIFT      12
+#define L2_SHIFT      21
+#define L3_SHIFT      30
+#define L4_SHIFT      39
 
 /* What one entry of each level maps, in bytes. */
 #define L1_SPAN (UINT64_C(1) << L1_SHIFT)

@@ -26,26 +26,26 @@ struct cpu_regs {
 #define RFLAGS_IF 0x200
 
 /* Pseudo-vectors after the 256 real ones. */
-#define TRAP_UPCALL 256
+#define TRAP_UPCALL   256
 #define TRAP_FAILSAFE 257
-#define TRAP_VECTORS 258
+#define TRAP_VECTORS  258
 
-#define VECTOR_DE 0
-#define VECTOR_DB 1
+#define VECTOR_DE  0
+#define VECTOR_DB  1
 #define VECTOR_NMI 2
-#define VECTOR_BP 3
-#define VECTOR_UD 6
-#define VECTOR_NM 7
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_MF 16
-#define VECTOR_XM 19
+#define VECTOR_BP  3
+#define VECTOR_UD  6
+#define VECTOR_NM  7
+#define VECTOR_SS  12
+#define VECTOR_GP  13
+#define VECTOR_PF  14
+#define VECTOR_MF  16
+#define VECTOR_XM  19
 
 /* #PF error code bits, as the guest sees them. */
 #define PF_PRESENT 1
-#define PF_WRITE 2
-#define PF_USER 4
-#define PF_FETCH 16
+#define PF_WRITE   2
+#define PF_USER	   4
+#define PF_FETCH   16
 
 #endif

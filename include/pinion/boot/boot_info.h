@@ -34,19 +34,19 @@ struct boot_info {
 	uint64_t nr_pages;  /* frames that Xen gave: pfns 0 to nr_pages - 1 */
 	uint64_t ram_pages; /* of these the kernel uses pfns below ram_pages (option mem=) */
 
-	pfn_t region_end;	  /* the boot region maps pfns 0 to region_end - 1 at VIRT_BASE */
-	struct frame_run image;	  /* the kernel */
-	struct frame_run mfn_list;/* Xen's P2M, nr_pages entries of 8 bytes */
-	struct frame_run tables;  /* start-of-day page tables, the L4 first */
+	pfn_t region_end;	   /* the boot region maps pfns 0 to region_end - 1 at VIRT_BASE */
+	struct frame_run image;	   /* the kernel */
+	struct frame_run mfn_list; /* Xen's P2M, nr_pages entries of 8 bytes */
+	struct frame_run tables;   /* start-of-day page tables, the L4 first */
 	pfn_t start_info;
-	pfn_t stack_end;	  /* pfn after the builder's stack: in-use frames lie below it */
+	pfn_t stack_end; /* pfn after the builder's stack: in-use frames lie below it */
 	pfn_t l4;
 
 	struct boot_ring console; /* domU only */
 	struct boot_ring store;	  /* domU only */
 	maddr_t shared_info;	  /* machine address, perhaps above 4 GiB */
 
-	struct frame_run module;  /* boot module (initrd); nr 0: none */
+	struct frame_run module; /* boot module (initrd); nr 0: none */
 	uint64_t module_bytes;
 
 	unsigned int xen_major, xen_minor;

@@ -18,8 +18,8 @@ struct boot_hook {
 	void (*run)(void);
 };
 
-#define BOOT_HOOK(name, at, fn)                                                                    \
-	static const struct boot_hook name __used                                                  \
-		__section(".boot_hooks") = {.point = (at), .run = (fn)}
+#define BOOT_HOOK(name, at, fn)                                                               \
+	static const struct boot_hook name __used __section(".boot_hooks") = { .point = (at), \
+									       .run = (fn) }
 
 #endif

@@ -15,10 +15,10 @@ __noreturn void panic_at(const char *file, int line, const char *fmt, ...) __pri
 
 #define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
 
-#define ASSERT(cond)                                                                               \
-	do {                                                                                       \
-		if (unlikely(!(cond)))                                                             \
-			panic("assertion failed: %s", #cond);                                      \
+#define ASSERT(cond)                                          \
+	do {                                                  \
+		if (unlikely(!(cond)))                        \
+			panic("assertion failed: %s", #cond); \
 	} while (0)
 
 #endif

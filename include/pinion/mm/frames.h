@@ -26,8 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAGE_SHIFT 12
-#define PAGE_SIZE (UINT64_C(1) << PAGE_SHIFT)
+#define PAGE_SHIFT	 12
+#define PAGE_SIZE	 (UINT64_C(1) << PAGE_SHIFT)
 #define PAGE_OFFSET_MASK (PAGE_SIZE - 1)
 
 typedef struct {
@@ -47,36 +47,36 @@ typedef struct {
 } maddr_t;
 
 /* printf formats for the members; use with pfn_x() and its brothers. */
-#define PRI_pfn "lx"
-#define PRI_mfn "lx"
+#define PRI_pfn	  "lx"
+#define PRI_mfn	  "lx"
 #define PRI_paddr "012lx"
 #define PRI_maddr "012lx"
 
 /* What a lookup gives when there is no frame. */
 #define INVALID_PFN_X UINT64_MAX
 #define INVALID_MFN_X UINT64_MAX
-#define INVALID_PFN ((pfn_t){INVALID_PFN_X})
-#define INVALID_MFN ((mfn_t){INVALID_MFN_X})
+#define INVALID_PFN   ((pfn_t){ INVALID_PFN_X })
+#define INVALID_MFN   ((mfn_t){ INVALID_MFN_X })
 
 /* Constructors: a number of the caller's becomes a frame or an address. */
 static inline pfn_t _pfn(uint64_t n)
 {
-	return (pfn_t){n};
+	return (pfn_t){ n };
 }
 
 static inline mfn_t _mfn(uint64_t n)
 {
-	return (mfn_t){n};
+	return (mfn_t){ n };
 }
 
 static inline paddr_t _paddr(uint64_t a)
 {
-	return (paddr_t){a};
+	return (paddr_t){ a };
 }
 
 static inline maddr_t _maddr(uint64_t a)
 {
-	return (maddr_t){a};
+	return (maddr_t){ a };
 }
 
 /* Accessors: the number inside. */

@@ -44,30 +44,30 @@
 #ifndef PINION_MM_LAYOUT_H
 #define PINION_MM_LAYOUT_H
 
-#define VIRT_BASE 0xffffffff80000000
+#define VIRT_BASE   0xffffffff80000000
 #define IMAGE_PADDR 0x100000
-#define IMAGE_BASE (VIRT_BASE + IMAGE_PADDR)
+#define IMAGE_BASE  (VIRT_BASE + IMAGE_PADDR)
 
 /* Start-of-day builders round the boot region's end to this, and keep this much of it free. */
 #define BOOT_REGION_ALIGN 0x400000
-#define BOOT_REGION_PAD 0x80000
+#define BOOT_REGION_PAD	  0x80000
 
 /* Xen's own part of the address space: L4 slots 256-271. */
 #define XEN_VA_BASE 0xffff800000000000
-#define XEN_VA_END 0xffff880000000000
+#define XEN_VA_END  0xffff880000000000
 
 /* The kernel's own L4 slots: three of at most four. */
-#define DIRECT_MAP 0xffff880000000000
+#define DIRECT_MAP     0xffff880000000000
 #define DIRECT_MAP_END 0xffff888000000000
-#define VMAP_BASE 0xffffff0000000000
-#define VMAP_END 0xffffff8000000000
-#define PMAP_BASE 0xffffffffffe00000
+#define VMAP_BASE      0xffffff0000000000
+#define VMAP_END       0xffffff8000000000
+#define PMAP_BASE      0xffffffffffe00000
 
-#define SLOT_XEN_FIRST 256
-#define SLOT_XEN_LAST 271
+#define SLOT_XEN_FIRST	256
+#define SLOT_XEN_LAST	271
 #define SLOT_DIRECT_MAP 272
-#define SLOT_VMAP 510
-#define SLOT_IMAGE 511
+#define SLOT_VMAP	510
+#define SLOT_IMAGE	511
 
 #define KERNEL_STACK_PAGES 8
 
@@ -91,7 +91,8 @@ _Static_assert(VIRT_BASE % BOOT_REGION_ALIGN == 0, "the boot region starts on 4 
 _Static_assert(XEN_VA_BASE == (uint64_t)-1 << 47, "slot 256 is the first of the upper half");
 _Static_assert(XEN_VA_END - XEN_VA_BASE == 16ULL << 39, "16 L4 slots are Xen's");
 _Static_assert((DIRECT_MAP >> 39 & 511) == SLOT_DIRECT_MAP, "its slot");
-_Static_assert(DIRECT_MAP_END - DIRECT_MAP == 1ULL << 39, "one slot: as much as the P2M tree holds");
+_Static_assert(DIRECT_MAP_END - DIRECT_MAP == 1ULL << 39,
+	       "one slot: as much as the P2M tree holds");
 _Static_assert((VMAP_BASE >> 39 & 511) == SLOT_VMAP && VMAP_END - VMAP_BASE == 1ULL << 39,
 	       "the arena is one slot");
 _Static_assert((VIRT_BASE >> 39 & 511) == SLOT_IMAGE && (PMAP_BASE >> 39 & 511) == SLOT_IMAGE,

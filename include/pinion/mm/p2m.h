@@ -59,13 +59,13 @@
 
 struct shared_info;
 
-#define P2M_SHIFT 9
-#define P2M_ENTRIES (UINT64_C(1) << P2M_SHIFT)	     /* of a page of any level */
+#define P2M_SHIFT     9
+#define P2M_ENTRIES   (UINT64_C(1) << P2M_SHIFT)     /* of a page of any level */
 #define P2M_SLOT_PFNS (UINT64_C(1) << 2 * P2M_SHIFT) /* of a slot: 1 GiB */
-#define P2M_PFNS (UINT64_C(1) << 3 * P2M_SHIFT)	     /* of the tree: 512 GiB */
+#define P2M_PFNS      (UINT64_C(1) << 3 * P2M_SHIFT) /* of the tree: 512 GiB */
 
-#define INVALID_P2M_ENTRY UINT64_MAX
-#define FOREIGN_FRAME_BIT (UINT64_C(1) << 63)
+#define INVALID_P2M_ENTRY  UINT64_MAX
+#define FOREIGN_FRAME_BIT  (UINT64_C(1) << 63)
 #define IDENTITY_FRAME_BIT (UINT64_C(1) << 62)
 
 /* No x86-64 CPU has more than 52 physical address bits: an MFN is below this. */
@@ -92,19 +92,19 @@ struct p2m_source {
 };
 
 struct p2m {
-	uint64_t ***top;			/* [slot] -> mid -> leaf */
-	uint64_t *shared_leaf[P2M_SHAREABLE];	/* `missing`, `identity` */
-	uint64_t **shared_mid[P2M_SHAREABLE];	/* `mid_missing`, `mid_identity` */
-	uintptr_t base;				/* of all these pointers */
-	uint64_t max_pfn;			/* highest RAM pfn + 1; 0: no RAM */
-	uint64_t pages;				/* in the tree, shared ones and the mfn_list's included */
-	uint64_t list_pages;			/* in the frame lists; 0: not published */
+	uint64_t ***top;		      /* [slot] -> mid -> leaf */
+	uint64_t *shared_leaf[P2M_SHAREABLE]; /* `missing`, `identity` */
+	uint64_t **shared_mid[P2M_SHAREABLE]; /* `mid_missing`, `mid_identity` */
+	uintptr_t base;			      /* of all these pointers */
+	uint64_t max_pfn;		      /* highest RAM pfn + 1; 0: no RAM */
+	uint64_t pages;	     /* in the tree, shared ones and the mfn_list's included */
+	uint64_t list_pages; /* in the frame lists; 0: not published */
 	struct p2m_source source;
 	/* Once published: */
 	struct shared_info *shared;
-	uint64_t **lists;			/* [slot] -> list of the MFNs of 512 leaves */
-	uint64_t *list_list;			/* [slot]: MFN of that list */
-	uint64_t *shared_list[P2M_SHAREABLE];	/* lists beside the shared mids */
+	uint64_t **lists;		      /* [slot] -> list of the MFNs of 512 leaves */
+	uint64_t *list_list;		      /* [slot]: MFN of that list */
+	uint64_t *shared_list[P2M_SHAREABLE]; /* lists beside the shared mids */
 };
 
 /* The kernel's own tree. */

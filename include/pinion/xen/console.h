@@ -36,8 +36,9 @@ void console_drain(void);
 void console_crash_mode(void);
 
 struct console_stats {
-	unsigned long bad_indices; /* times the ring's other index was impossible (console_ring.h) */
-	unsigned long lost;	   /* bytes given up: early buffer full, or nobody reads in a crash */
+	unsigned long
+		bad_indices; /* times the ring's other index was impossible (console_ring.h) */
+	unsigned long lost;  /* bytes given up: early buffer full, or nobody reads in a crash */
 };
 
 struct console_stats console_stats(void);

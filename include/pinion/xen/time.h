@@ -14,7 +14,7 @@
 #include <pinion/lib/compiler.h>
 
 #define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_S  UINT64_C(1000000000)
 
 /* System time in ns; 0 before shared_info is mapped. */
 uint64_t time_now_ns(void);
