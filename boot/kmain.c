@@ -5,6 +5,10 @@
  *   1  trap table, start_info checked, console
  *   2  boot_info: command line, memory map, Xen's version
  *   3  shared_info mapped; event channels and timer
+ *   4  the PMAP window
+ *   5  boot allocator, P2M                                    (boot/memory.c)
+ *   6  direct map; the window closes
+ *   7  the kernel's own tables; start of day's are given up
  *   8  the suite or nothing, then the end that the command line asks for
  *
  * An error here comes from outside (start_info, Xen): it ends in one clear sentence and
@@ -18,6 +22,8 @@
 #include <pinion/arch/probe.h>
 #include <pinion/boot/hooks.h>
 #include <pinion/boot/map.h>
+#include <pinion/boot/memory.h>
+#include <pinion/boot/refuse.h>
 #include <pinion/boot/start_info.h>
 #include <pinion/boot/traps.h>
 #include <pinion/boot/version.h>
@@ -26,6 +32,7 @@
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/layout.h>
+#include <pinion/mm/p2m.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/features.h>
@@ -51,11 +58,12 @@ mfn_t boot_mfn(const struct boot_info *bi, pfn_t pfn)
 {
 	const uint64_t *list = boot_va(bi->mfn_list.start);
 
+	if (memory_is_up())
+		return pfn_to_mfn(pfn);
 	return pfn_x(pfn) < bi->nr_pages ? _mfn(list[pfn_x(pfn)]) : INVALID_MFN;
 }
 
-/* Something from outside makes going on impossible: say what, and end the domain. */
-static __noreturn void boot_refuse(const char *why)
+void boot_refuse(const char *why)
 {
 	console_crash_mode();
 	print("panic: cannot boot: %s\n", why);
@@ -63,7 +71,7 @@ static __noreturn void boot_refuse(const char *why)
 	shutdown(SHUTDOWN_crash);
 }
 
-static __noreturn void boot_refuse_rc(const char *what, long rc)
+void boot_refuse_rc(const char *what, long rc)
 {
 	static char why[96];
 
@@ -212,7 +220,9 @@ void pv_start(const struct start_info *si_va)
 	boot_info_read();
 	boot_info_print();
 	services_start();
+	memory_early(&info);
 	run_hooks(BOOT_EARLY);
+	memory_late(&info);
 	run_hooks(BOOT_MAIN);
 	boot_exit(info.options.exit);
 }

@@ -79,18 +79,27 @@ void *boot_alloc_page(pfn_t *pfn)
 	return NULL;
 }
 
-void boot_alloc_page_undo(pfn_t pfn)
+void boot_alloc_give_back(pfn_t pfn)
 {
-	unsigned int i;
+	uint64_t n = pfn_x(pfn);
+	struct range *r;
 
-	/* The one given out last lies just below the first range that has pages, or ended one. */
-	for (i = 0; i < nr_ranges; i++) {
-		if (ranges[i].mapped && ranges[i].start == pfn_x(pfn) + 1) {
-			ranges[i].start--;
+	for (r = ranges; r < ranges + nr_ranges; r++)
+		if (n >= r->start && n < r->end)
+			panic("boot_alloc: pfn %#" PRI_pfn " is given back twice", n);
+	for (r = ranges; r < ranges + nr_ranges; r++) {
+		if (!r->mapped)
+			continue;
+		if (r->start == n + 1) {
+			r->start = n;
+			return;
+		}
+		if (r->end == n) {
+			r->end++;
 			return;
 		}
 	}
-	panic("boot_alloc: pfn %#" PRI_pfn " was not given out last", pfn_x(pfn));
+	add_range(n, n + 1, true);
 }
 
 /* Removes the start-of-day mappings of a run that ends a mapped range. */

@@ -137,6 +137,11 @@ void console_use_ring(struct xencons_interface *ring, uint32_t port)
 	console.way = RING;
 }
 
+void console_move_ring(struct xencons_interface *ring)
+{
+	console.ring.shared = ring;
+}
+
 void console_release_early(void)
 {
 	size_t n = console.early_used;

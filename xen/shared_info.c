@@ -5,7 +5,7 @@
 #include <pinion/xen/hypercall.h>
 #include <pinion/xen/shared_info.h>
 
-static char shared_info_page[PAGE_SIZE] __aligned(4096) __section(".bss.page_aligned");
+char shared_info_page[PAGE_SIZE] __aligned(4096) __section(".bss.page_aligned");
 static struct shared_info *mapped;
 
 int shared_info_map(maddr_t where)

@@ -20,9 +20,11 @@ int needs_unmet(const struct guest_test *test, char *why, size_t n);
 
 /* What a test must leave as it was. */
 struct leak_state {
-	long reservation;      /* frames that Xen counts as ours */
+	long reservation; /* frames that Xen counts as ours */
+	uint64_t frames;  /* free ones, the reserve among them */
+	uint64_t p2m_pages;
 	unsigned int ports;    /* open event channels */
-	unsigned int mapped;   /* pages of the boot region that can be read */
+	unsigned int mapped;   /* pages of the kernel's that can be read */
 	unsigned int handlers; /* trap handlers set */
 	bool masked;	       /* upcalls */
 	unsigned long lost;    /* console bytes, and impossible ring indices */

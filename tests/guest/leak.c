@@ -8,20 +8,40 @@
 #include <pinion/arch/cpu.h>
 #include <pinion/arch/probe.h>
 #include <pinion/arch/trap.h>
+#include <pinion/boot/memory.h>
 #include <pinion/lib/printf.h>
+#include <pinion/mm/direct_map.h>
+#include <pinion/mm/boot_alloc.h>
+#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/layout.h>
+#include <pinion/mm/p2m.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
 
-static unsigned int count_mapped(void)
+/* Of [@start, @end), looking at each @step. */
+static unsigned int count_readable(uint64_t start, uint64_t end, uint64_t step)
 {
 	unsigned int mapped = 0;
-	uint64_t pfn, word = 0;
+	uint64_t va, word = 0;
 
-	for (pfn = 0; pfn < pfn_x(boot_info()->region_end); pfn++)
-		mapped += probe_load64(boot_va(_pfn(pfn)), &word) == 0;
+	for (va = start; va < end; va += step)
+		mapped += probe_load64((const void *)va, &word) == 0;
 	return mapped;
+}
+
+/* The boot region, while there is one; then the image and the direct map, of that 64 Ki pages at most. */
+static unsigned int count_mapped(void)
+{
+	uint64_t end, step;
+
+	if (!memory_is_up())
+		return count_readable(VIRT_BASE, (uint64_t)boot_va(boot_info()->region_end),
+				      PAGE_SIZE);
+	end = (uint64_t)direct_va(direct_map_end());
+	step = ((end - DIRECT_MAP) >> 28 << PAGE_SHIFT) + PAGE_SIZE;
+	return count_readable(IMAGE_BASE, (uint64_t)__image_end, PAGE_SIZE) +
+	       count_readable(DIRECT_MAP, end, step);
 }
 
 static unsigned int count_handlers(void)
@@ -45,6 +65,9 @@ void leak_read(struct leak_state *state)
 	state->masked = upcalls_mask();
 	upcalls_restore(state->masked);
 	state->reservation = hypercall_memory_op(XENMEM_current_reservation, &self);
+	state->frames =
+		memory_is_up() ? frame_alloc_free() + frame_alloc_reserve() : boot_alloc_free();
+	state->p2m_pages = kernel_p2m.pages + kernel_p2m.list_pages;
 	state->ports = evtchn_count_open();
 	state->mapped = count_mapped();
 	state->handlers = count_handlers();
@@ -57,12 +80,18 @@ bool leak_found(const struct leak_state *before, const struct leak_state *after,
 	if (before->reservation != after->reservation)
 		snprintf(what, n, "leak: memory: reservation was %ld frames, is %ld",
 			 before->reservation, after->reservation);
+	else if (before->frames != after->frames)
+		snprintf(what, n, "leak: frames: %lu were free, %lu are", before->frames,
+			 after->frames);
+	else if (before->p2m_pages != after->p2m_pages)
+		snprintf(what, n, "leak: P2M: it had %lu pages, has %lu", before->p2m_pages,
+			 after->p2m_pages);
 	else if (before->ports != after->ports)
 		snprintf(what, n, "leak: port: %u event channels were open, %u are", before->ports,
 			 after->ports);
 	else if (before->mapped != after->mapped)
-		snprintf(what, n, "leak: mapping: %u pages of the boot region were mapped, %u are",
-			 before->mapped, after->mapped);
+		snprintf(what, n, "leak: mapping: %u pages were mapped, %u are", before->mapped,
+			 after->mapped);
 	else if (before->handlers != after->handlers)
 		snprintf(what, n, "leak: handler: %u trap handlers were set, %u are",
 			 before->handlers, after->handlers);

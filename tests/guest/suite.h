@@ -102,7 +102,7 @@ bool test_failed(void);
 #define EXPECT_PANIC(stmt)                                                    \
 	({                                                                    \
 		static struct panic_catch catch_;                             \
-		const char *message_ = NULL;                                  \
+		const char *volatile message_ = NULL;                         \
 		if (arch_setjmp(catch_.where) == 0) {                         \
 			panic_catch_arm(&catch_);                             \
 			stmt;                                                 \

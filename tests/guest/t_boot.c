@@ -172,7 +172,7 @@ static void expect_refusal(const struct start_info *si, const char *field)
 }
 
 /* The same checks that the boot goes through, each made to fail alone. */
-TEST(boot, start_info_bad, "each bad field of start_info is refused by name")
+TEST(boot, start_info_bad, "each bad field of start_info is refused by name", .phase = TEST_EARLY)
 {
 	static struct boot_info result;
 	struct boot_region region;
@@ -240,7 +240,8 @@ TEST(boot, start_info_bad, "each bad field of start_info is refused by name")
 }
 
 /* MFNs in start_info are claims: one that is not ours is looked for in vain, whatever it is. */
-TEST(boot, start_info_rings_bad, "a ring's MFN that is not in the mfn_list gives no ring")
+TEST(boot, start_info_rings_bad, "a ring's MFN that is not in the mfn_list gives no ring",
+     .phase = TEST_EARLY)
 {
 	static const uint64_t wild[] = { 0, 1, UINT64_C(1) << 40, UINT64_MAX };
 	static struct boot_info bi;

@@ -10,7 +10,10 @@
 #include <pinion/arch/cpu.h>
 #include <pinion/arch/trap.h>
 #include <pinion/lib/panic.h>
+#include <pinion/mm/direct_map.h>
+#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/layout.h>
+#include <pinion/mm/p2m.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
 #include <pinion/xen/shutdown.h>
@@ -93,14 +96,27 @@ TEST(selfcheck, selfcheck_overflow, "a kernel stack overflow: CRASH, by Xen", .m
 	test_note("%u", deeper(&zero));
 }
 
-/* Gives a frame back to Xen for good: the highest, which start of day does not use. */
+/* Gives a frame back to Xen for good: a free one, and out of the direct map first, since Xen frees a
+ * frame with its last mapping. */
 TEST(selfcheck, selfcheck_leak_memory, "a frame less than before: ERROR", .manual = true)
 {
-	xen_pfn_t mfn = mfn_x(boot_mfn(boot_info(), _pfn(boot_info()->nr_pages - 1)));
 	struct xen_memory_reservation give = { .nr_extents = 1, .domid = DOMID_SELF };
+	xen_pfn_t mfn;
+	pfn_t pfn = INVALID_PFN;
 
+	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
+	mfn = mfn_x(pfn_to_mfn(pfn));
+	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)direct_va(pfn), 0, UVMF_INVLPG), 0);
 	set_xen_guest_handle(give.extent_start, &mfn);
 	CHECK_EQ(hypercall_memory_op(XENMEM_decrease_reservation, &give), 1);
+}
+
+TEST(selfcheck, selfcheck_leak_frame, "a frame not given back to the allocator: ERROR",
+     .manual = true)
+{
+	pfn_t pfn;
+
+	CHECK_EQ(frame_alloc(0, OWNER_TEST, &pfn), 0);
 }
 
 TEST(selfcheck, selfcheck_leak_port, "an event channel left open: ERROR", .manual = true)
@@ -123,10 +139,8 @@ TEST(selfcheck, selfcheck_leak_handler, "a trap handler left set: ERROR", .manua
 	trap_set_handler(VECTOR_UD, no_handler);
 }
 
-TEST(selfcheck, selfcheck_leak_mapping, "a page of the boot region left unmapped: ERROR",
-     .manual = true)
+TEST(selfcheck, selfcheck_leak_mapping, "a page left unmapped: ERROR", .manual = true)
 {
-	void *page = boot_va(_pfn(pfn_x(boot_info()->region_end) - 1));
-
-	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)page, 0, UVMF_INVLPG), 0);
+	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)direct_va(boot_info()->l4), 0, UVMF_INVLPG),
+		 0);
 }

@@ -15,11 +15,11 @@ A line is words, quoted as in a shell:
     match    expression that the guest's log has to match; its named groups become variables
     says     expression that the rig's own line (LANE: WORD: ...) has to match
     dmesg    expression that the end of `xl dmesg` has to match (domu)
-    results  how many tests must have an outcome, those that ended the guest included
+    results  how many tests must have an outcome, those that ended the guest too
     reboots  boots by after=NAME at most (0: a row of a deliberate end is run once)
 
-{NAME} and {NAME-4} in a later row stand for the number that an earlier row's `match` found. So one row
-can read from the console what the next is to be given.
+{NAME} and {NAME-4} in a later row stand for the number that an earlier row's `match` found. So one
+row can read from the console what the next is to be given.
 """
 
 import dataclasses
@@ -87,7 +87,8 @@ def filled(row, variables):
 
 def unmet(row, verdict, line, log, dmesg, variables):
     """
-    What of the row's expectations is not met, as sentences; puts into `variables` what `match` found.
+    What of the row's expectations is not met, as sentences; puts into `variables` what `match`
+    found.
 
     line is the rig's own line, log the guest's console, dmesg the end of `xl dmesg`, all text.
     """

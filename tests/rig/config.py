@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-What a run is asked to be, read from the environment once; docs/rig.md and `make help` tell users.
+What a run is asked to be, read from the environment once (`make help` tells users):
 
     LANE      domu dom0 smoke xl           MEMORY   MiB of the guest (128)
     VCPUS     of the guest (1)             CMDLINE  added to the guest's command line

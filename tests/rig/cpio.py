@@ -73,7 +73,8 @@ class Archive:
         """All that lies below the directory `top`, links as links, under the same names."""
         for folder, names, files in os.walk(top):
             names.sort()
-            for name in sorted(files + [n for n in names if os.path.islink(os.path.join(folder, n))]):
+            links = [name for name in names if os.path.islink(os.path.join(folder, name))]
+            for name in sorted(files + links):
                 source = os.path.join(folder, name)
                 path = os.path.relpath(source, top)
                 if os.path.islink(source):

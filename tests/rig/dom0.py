@@ -9,8 +9,8 @@ that it left. How they come back from the rig's dom0:
     dom0 -> rig    what it prints, then   \\n@TOKEN STATUS\\n
                    of `ship`:             \\n@TOKEN ship LENGTH SHA256\\n and LENGTH bytes of tar
 
-TOKEN is fresh in each session and unknown to guests, so that nothing a guest prints can pass for it.
-A length or a checksum that is wrong is a Cut.
+TOKEN is fresh in each session and unknown to guests, so that nothing a guest prints can pass for
+it. A length or a checksum that is wrong is a Cut.
 """
 
 import base64
@@ -35,7 +35,8 @@ _DOM0_MEMORY = 512
 _XEN_MEMORY = 128
 _BOOT_LIMIT = 120  # seconds to dom0's first stage
 _STAGE_LIMIT = 30  # seconds for each of its stages
-_SHIP_LIMIT = 120
+_MARK_LIMIT = 30  # seconds until dom0 begins to ship
+_SHIP_LIMIT = 15  # seconds without a byte of what dom0 ships
 # Without what takes a second of each boot and what nobody here needs.
 _DOM0_CMDLINE = ('console=hvc0 quiet rodata=off mitigations=off apparmor=0 audit=0 nmi_watchdog=0 '
                  'swiotlb=2048')
@@ -104,6 +105,8 @@ class QemuDom0:
                 if line.startswith(b'@stage '):
                     reached = line[7:].decode()
                     deadline = time.monotonic() + _STAGE_LIMIT
+                elif line.startswith(b'@failed '):
+                    raise RigError(f'{reached} did not come up: {line[8:].decode()}')
         self._qemu.received = b''
         stage('dom0 is up')
 
@@ -157,12 +160,15 @@ class QemuDom0:
     def _fetch(self, directory):
         token = self._token.encode()
         self._qemu.send(f"ship {shlex.quote(directory)} {self._token}\n".encode())
-        match = self._until(re.compile(rb'\n%s ship ([0-9]+) ([0-9a-f]{64})\n' % token), 30)
+        mark = re.compile(rb'\n%s ship ([0-9]+) ([0-9a-f]{64})\n' % token)
+        match = self._until(mark, _MARK_LIMIT)
         length, checksum = int(match[1]), match[2].decode()
-        deadline = time.monotonic() + _SHIP_LIMIT
+        came, deadline = 0, time.monotonic() + _SHIP_LIMIT
         while len(self._qemu.received) < length:
+            if len(self._qemu.received) > came:
+                came, deadline = len(self._qemu.received), time.monotonic() + _SHIP_LIMIT
             if time.monotonic() > deadline:
-                raise Cut(f'{len(self._qemu.received)} of {length} bytes came out of dom0')
+                raise Cut(f'{came} of {length} bytes came out of dom0')
             self._pump(0.2)
         data, self._qemu.received = self._qemu.received[:length], self._qemu.received[length:]
         if hashlib.sha256(data).hexdigest() != checksum:

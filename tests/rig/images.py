@@ -6,8 +6,8 @@ What QEMU is given to boot: the hypervisor, dom0's kernel, dom0's initramfs.
     Debian's .debs -----------> .cache/root ----------> .cache/images/   kept, named by a hash
     pinion.elf, xl-run, overlay ----------------------> initramfs        appended in each run
 
-Nothing of Debian's is installed and none of it runs outside QEMU. What is kept is named by a hash of
-all that it was made from, so that it can't be stale.
+Nothing of Debian's is installed and none of it runs outside QEMU. What is kept is named by a hash
+of all that it was made from, so that it can't be stale.
 """
 
 import glob

@@ -68,7 +68,9 @@ def boot(cfg, serial_log, cmdline, screen, smp=None):
             data = qemu.pump(0.1)
             if data is None:
                 # QEMU ended by itself, which -no-reboot makes of a reboot, whoever asked for it.
-                return Ended(log, _said(log) or 'gone', qemu.complaint())
+                # After the guest's last line it was the guest, even if Xen was told to be silent.
+                ended = _said(log) or ('reboot' if over and qemu.status() == 0 else 'gone')
+                return Ended(log, ended, qemu.complaint() if ended == 'gone' else '')
             log += data
             now = time.monotonic()
             for line in screen.feed(data):
@@ -109,6 +111,9 @@ def run(cfg, name, quiet=False, smp=None, reboots=REBOOTS):
                                  expect_end=option(cfg.cmdline, 'exit'))
         if done.note:
             stage(f'qemu: {done.note}')
+        if done.registers:
+            with open(os.path.join(logs, f'registers{number}.txt'), 'w', encoding='utf-8') as f:
+                f.write(done.registers)
         boots.append(verdict)
         ends.append(done)
         after = next_after(verdict, after)

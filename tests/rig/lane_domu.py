@@ -6,8 +6,8 @@ machine.
     case ---> xl cfg ---> xl-run in dom0 ---> files ---> judge(guest.log) + proof ---> Verdict
 
 The verdict is the judge's on xenconsoled's log. It is believed only with the proof that xl ran this
-guest: the nonce (the judge's business), the domain in `xl list`, the reason in xl's log, the version
-in `xl info`. What lacks is RIG, or CUT where the guest may have run and only its log is missing.
+guest: the nonce (the judge's business), the domain in `xl list`, the reason in xl's log, the
+version in `xl info`. What lacks is RIG, or CUT where only the guest's log is missing.
 """
 
 import dataclasses
@@ -102,9 +102,11 @@ def prove(verdict, lacks):
 
 
 def keep(logs, files, number):
+    """Stores what xl-run left: guest.log, dmesg.txt, ...; the second boot's as guest.2.log."""
     for name, data in files.items():
         stem, ext = os.path.splitext(name)
-        with open(os.path.join(logs, f'{stem}.{number}{ext}' if number > 1 else name), 'wb') as f:
+        number_too = f'.{number}' if number > 1 else ''
+        with open(os.path.join(logs, f'{stem}{number_too}{ext or ".txt"}'), 'wb') as f:
             f.write(data)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-Lane smoke: Pinion on bare QEMU, without Xen. It has to refuse: one clear sentence on the serial port,
-and an exit status of its own through the isa-debug-exit device (docs/console.md, Without Xen PV).
+Lane smoke: Pinion on bare QEMU, without Xen. It has to refuse: one clear sentence on the serial
+port, and an exit status of its own through the isa-debug-exit device (docs/console.md).
 """
 
 import os
@@ -40,7 +40,7 @@ def _boot(cfg, memory, serial_log, quiet):
     # The firmware speaks first, on the same line or not; what counts is how often we do.
     if sum(line.endswith(SENTENCE) for line in said) != 1:
         last = text(said[-2] if len(said) > 1 else said[-1])
-        return _result(memory, 'FAILURE', f'the sentence is not there once; last: {last} {complaint}')
+        return _result(memory, 'FAILURE', f'the sentence is not there: {last} {complaint}')
     if status != _STATUS:
         return _result(memory, 'FAILURE', f'exit status {status}, not {_STATUS}')
     return _result(memory, 'SUCCESS', '')

@@ -37,7 +37,8 @@ class Lines:
         if self._shared:
             self._rest = _XEN.sub(self._set_aside, self._rest)
             if _XEN_BEGINS.search(self._rest):
-                # A line of Xen has begun and may yet prove to be in the middle of one of the guest's.
+                # A line of Xen has begun and may yet prove to be in the middle of one of the
+                # guest's.
                 return []
         *lines, self._rest = self._rest.split(b'\n')
         return [ktap.text(line.rstrip(b'\r')) for line in lines]

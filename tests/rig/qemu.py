@@ -7,9 +7,9 @@ One QEMU: started, listened to, and never left behind.
     channel  <-- socketpair -> virtserialport `rig`   only if asked for (dom0.py)
     monitor  <-- socketpair -> QMP         registers of a machine that hangs
 
-QEMU is the leader of a process group of its own, so that a ^C on the terminal reaches the rig alone;
-the group is killed on every way out of the `with` block. Should the rig itself be killed, the
-kernel kills QEMU (PR_SET_PDEATHSIG).
+QEMU is the leader of a process group of its own, so that a ^C on the terminal reaches the rig
+alone; the group is killed on every way out of the `with` block. Should the rig itself be killed,
+the kernel kills QEMU (PR_SET_PDEATHSIG).
 """
 
 import contextlib
@@ -133,9 +133,10 @@ class Qemu:
         return self._process.wait()
 
     def complaint(self):
-        """What QEMU itself had to say (its standard error), as one line."""
+        """What QEMU itself had to say (its standard error) but for warnings, as one line."""
         self._errors.seek(0)
-        return ' '.join(self._errors.read().decode(errors='replace').split())
+        lines = self._errors.read().decode(errors='replace').splitlines()
+        return ' '.join(line for line in lines if ' warning: ' not in line)
 
     def send(self, data, seconds=10):
         """Sends `data` over the channel; RigError if nobody takes it in time."""

@@ -14,8 +14,12 @@ import symbolise
 import verdict as verdicts
 from ktap import TestResult, restore, text
 
-_XENCTX_LINES = 40
+_LINES = 40
+_XEN_LINES = 30
 _TAIL = 15
+# QEMU's registers: rip as symbolise.py knows it, and without those that a kernel has no use for.
+_RIP = re.compile(r'\bRIP=([0-9a-f]+)')
+_IDLE = re.compile(r'^(?:FPR|XMM|FCW|DR[0-9]).*\n?', re.M)
 
 
 def guest_text(log, lane):
@@ -31,15 +35,18 @@ def crash_report(cfg, log, lane, files=None):
     """
     lines = guest_text(log, lane).split('\n')
     own = [line for line in lines if line.startswith('panic: ')]
-    parts = ['--- the guest'] + (own or [line for line in lines if not line.startswith('V ')][-_TAIL:])
-    for name, count in (('xenctx', _XENCTX_LINES), ('registers', _XENCTX_LINES)):
+    said = [line for line in lines if not line.startswith('V ')]
+    parts = ['--- the guest'] + (own or said[-_TAIL:])
+    for name in ('xenctx', 'registers'):
         if files and name in files:
-            said = files[name].decode(errors='replace').rstrip().split('\n')
-            parts += [f'--- {name}'] + said[:count]
-    dmesg = (files or {}).get('dmesg', log).decode(errors='replace')
-    xen = [line.rstrip() for line in dmesg.split('\n') if re.match(r'\((XEN|d[0-9]+)\)', line)]
+            found = _RIP.sub(r'rip: \1', files[name].decode(errors='replace'))
+            parts += [f'--- {name}'] + _IDLE.sub('', found).split('\n')[:_LINES]
+    # What Xen said before the guest came up is not about the guest.
+    dmesg = (files or {}).get('dmesg') or log.partition(b'Pinion ')[2]
+    xen = [line.rstrip() for line in dmesg.decode(errors='replace').split('\n')
+           if re.match(r'\((XEN|d[0-9]+)\)', line)]
     if xen:
-        parts += ['--- Xen'] + xen[-_TAIL:]
+        parts += ['--- Xen'] + xen[-_XEN_LINES:]
     return symbolise.symbolise('\n'.join(parts), cfg.kernel)
 
 

@@ -48,7 +48,7 @@ dist-test: $(B)/pinion.elf ## build/pinion-dist and its .tar.gz: the suite for a
 	@rm -rf $(DIST) $(DIST).tar.gz
 	@mkdir -p $(DIST)
 	@cp $(B)/pinion.elf $(RIG)/xl-run LICENSE $(DIST)
-	@for cfg in $(RIG)/cfg/*.cfg; do \
-		sed -e 's,$(RIG)/cfg/,,' -e 's,"build/pinion.elf","pinion.elf",' $$cfg >$(DIST)/$${cfg##*/} || exit; done
+	@cp $(RIG)/cfg/*.cfg $(DIST)
+	@sed -i -e 's,$(RIG)/cfg/,,' -e 's,"build/pinion.elf","pinion.elf",' $(DIST)/*.cfg
 	@tar -C $(B) -czf $(DIST).tar.gz pinion-dist
 	@echo "$(DIST).tar.gz: copy it to a Xen host, unpack it, run pinion-dist/xl-run"

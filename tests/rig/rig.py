@@ -12,8 +12,9 @@ The rig: boots Pinion on real Xen and says how it went.
     rig.py count LANE PASSED FAILED SKIPPED SECONDS     notes those of a lane that is not the rig's
     rig.py total [LANE...]   the line `N passed, N failed, N skipped` over all lanes
 
-Variables come by environment (config.py). The last line is `LANE: WORD: ...`, and the word decides the
-exit status: 0 SUCCESS, 1 FAILURE, 2 ERROR, 3 SKIP, 4 CRASH, 5 HANG, 6 CUT, 7 RIG, 130 interrupted.
+Variables come by environment (config.py). The last line is `LANE: WORD: ...`, and the word decides
+the exit status: 0 SUCCESS, 1 FAILURE, 2 ERROR, 3 SKIP, 4 CRASH, 5 HANG, 6 CUT, 7 RIG; interrupted
+by ^C it is 130.
 Every log is in build/logs/LANE or build/logs/LANE-CASE.
 
     config      what is asked for              lane_dom0, lane_domu, lane_smoke   how a guest is run
@@ -22,8 +23,8 @@ Every log is in build/logs/LANE or build/logs/LANE-CASE.
     qemu        one QEMU                       symbolise, report, live            what people see
     dom0        a place where xl runs; dom0/init and xl-run are its inside
 
-To see the rig turn red, put other files into dom0: RIG_OVERLAY=DIR lays DIR over dom0's root, so that
-DIR/usr/lib/xen-VERSION/bin/xl, for instance, replaces xl. tests/rig/bats-live does so.
+To see the rig turn red, put other files into dom0: RIG_OVERLAY=DIR lays DIR over dom0's root, so
+that DIR/usr/lib/xen-VERSION/bin/xl, for instance, replaces xl. tests/rig/bats-live does so.
 """
 
 import os
@@ -94,7 +95,8 @@ def _outcome(cfg, row, verdict, log, files, variables):
     name = row.case.name
     files = files or {}
     dmesg = files.get('dmesg', b'').decode(errors='replace')
-    row = config.replace(row, dmesg=row.dmesg.replace('{domid}', files.get('domid', b'').decode().strip()))
+    domid = files.get('domid', b'').decode().strip()
+    row = config.replace(row, dmesg=row.dmesg.replace('{domid}', domid))
     sentences = cases.unmet(row, verdict, line, report.guest_text(log, row.lane), dmesg, variables)
     stage(f'{name}: {line}' + ''.join(f'; BUT {sentence}' for sentence in sentences))
     if sentences:
@@ -139,9 +141,9 @@ def _table(cfg, rows, lane, also=lambda place: {}):
     if lane == 'dom0':
         def as_dom0(row):
             case = row.case
-            return _run_dom0(config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
-                                            silence=case.silence, cmdline=case.cmdline),
-                             f'dom0-{case.name}', quiet=True, reboots=row.reboots)
+            one = config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
+                                 silence=case.silence, cmdline=case.cmdline)
+            return _run_dom0(one, f'dom0-{case.name}', quiet=True, reboots=row.reboots)
         each(as_dom0)
     else:
         largest = max(max(row.case.memory, row.case.maxmem) for row in rows)
@@ -231,6 +233,8 @@ def many(cfg, number):
 
 def _command(cfg, arguments):
     command, *rest = arguments or ['run']
+    if command in ('run', 'check', 'expect', 'matrix', 'boots') and not os.path.exists(cfg.kernel):
+        raise RigError(f'there is no {cfg.kernel}: run make')
     if command == 'run' and not rest:
         return run(cfg)
     if command == 'check' and len(rest) == 1:

@@ -59,8 +59,8 @@ struct boot_info {
 /* The one boot_info, complete after phase 2. */
 const struct boot_info *boot_info(void);
 
-/* The MFN that Xen's list gives for @pfn, INVALID_MFN beyond nr_pages. The list is the guest's own
- * memory and not yet the P2M: for phases before that. */
+/* The MFN that Xen's list gives for @pfn, INVALID_MFN beyond nr_pages: what there is before the P2M.
+ * Once the boot region is gone, the P2M answers. */
 mfn_t boot_mfn(const struct boot_info *bi, pfn_t pfn);
 
 /* Prints the fields by which a run is recognised, and a newline: the first line and the last line

@@ -30,8 +30,8 @@ void boot_alloc_add_unmapped(pfn_t start, uint64_t nr);
  * NULL). NULL if none is left. */
 void *boot_alloc_page(pfn_t *pfn);
 
-/* Takes back the page that boot_alloc_page() gave out last but not yet taken back: a stack. */
-void boot_alloc_page_undo(pfn_t pfn);
+/* Takes back a page that boot_alloc_page() gave out, in any order. */
+void boot_alloc_give_back(pfn_t pfn);
 
 /*
  * Gives out @nr contiguous frames with no mapping anywhere, content undefined: from the unmapped

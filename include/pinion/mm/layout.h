@@ -86,6 +86,9 @@ extern char __bss_start[], __bss_end[], __image_end[];
 /* The first stack, in .bss: STACK_PAGES pages above one guard page, which kmain unmaps. */
 extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
 
+/* The page of .bss that shared_info is mapped over (xen/shared_info.c). */
+extern char shared_info_page[];
+
 _Static_assert(IMAGE_BASE % PAGE_SIZE == 0, "the image starts on a page");
 _Static_assert(VIRT_BASE % BOOT_REGION_ALIGN == 0, "the boot region starts on 4 MiB");
 _Static_assert(XEN_VA_BASE == (uint64_t)-1 << 47, "slot 256 is the first of the upper half");

@@ -161,7 +161,7 @@ static inline enum p2m_kind p2m_entry_kind(uint64_t entry)
 		return P2M_MISSING;
 	if (entry & FOREIGN_FRAME_BIT)
 		return P2M_FOREIGN;
-	return entry & IDENTITY_FRAME_BIT ? P2M_IDENTITY : P2M_RAM;
+	return (entry & IDENTITY_FRAME_BIT) ? P2M_IDENTITY : P2M_RAM;
 }
 
 static inline enum p2m_kind p2m_kind(const struct p2m *p2m, pfn_t pfn)

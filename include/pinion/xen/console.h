@@ -26,6 +26,9 @@ void console_use_ring(struct xencons_interface *ring, uint32_t port);
 /* Writes out what was kept from before: after the first line, which must be the first. */
 void console_release_early(void);
 
+/* The ring is mapped at @ring from now on; nothing of its content or state changes. */
+void console_move_ring(struct xencons_interface *ring);
+
 /*
  * Waits until all that was written has left this domain: what is still in the ring when the
  * domain ends may never reach xenconsoled's log. In crash mode the wait is bounded.

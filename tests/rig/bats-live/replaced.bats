@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# The rig with one part replaced: Xen, xl, xenstored, xenconsoled, the log or what ships it, by `true` or
-# by something stale. Each must turn the run red, and say where it stopped. Real Xen and a real dom0
-# otherwise, so each test is a boot: RIG_OVERLAY lays the replacement over dom0's root.
+# The rig with one part replaced: Xen, xl, xenstored, xenconsoled, the log or what ships it, by
+# `true` or by something stale. Each must turn the run red, and say where it stopped. Real Xen and
+# a real dom0 otherwise, so each test is a boot: RIG_OVERLAY lays the replacement over dom0's root.
 
 setup_file() {
 	RIG=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
@@ -17,7 +17,7 @@ setup_file() {
 setup() {
 	export B=$BATS_TEST_TMPDIR/build RIG_OVERLAY=$BATS_TEST_TMPDIR/overlay
 	export LANE=domu CMDLINE='tests=boot_info' TIME=30 SILENCE=8
-	mkdir -p "$B" "$RIG_OVERLAY/$XEN_BIN" "$RIG_OVERLAY/bin"
+	mkdir -p "$B" "$RIG_OVERLAY/$XEN_BIN" "$RIG_OVERLAY/rig"
 	ln -s "$KERNEL" "$B/pinion.elf"
 }
 
@@ -37,6 +37,13 @@ replace() {
 		cat
 	} >"$RIG_OVERLAY/$1"
 	chmod +x "$RIG_OVERLAY/$1"
+}
+
+# edit FILE PATH EXPRESSION: dom0's PATH becomes the rig's FILE, changed by sed.
+edit() {
+	sed "$3" "$RIG/$1" >"$RIG_OVERLAY/$2"
+	! cmp -s "$RIG/$1" "$RIG_OVERLAY/$2"
+	chmod +x "$RIG_OVERLAY/$2"
 }
 
 @test "nothing is replaced: SUCCESS" {
@@ -94,60 +101,22 @@ replace() {
 
 @test "xenstored is true: RIG" {
 	replace "$XEN_BIN/xenstored" </dev/null
-	red RIG 'did not come up'
+	red RIG 'xenstored did not come up'
 }
 
-@test "xenconsoled is true: not SUCCESS" {
+@test "xenconsoled is true: RIG" {
 	replace "$XEN_BIN/xenconsoled" </dev/null
-	red RIG 'xl made no domain'
+	red RIG 'xenconsoled did not come up'
 }
 
 @test "xenconsoled keeps no log: CUT" {
-	mv "$RIG_OVERLAY/bin" "$RIG_OVERLAY/sbin"
-	replace sbin/xenconsoled <<-XENCONSOLED
-		exec /$XEN_BIN/xenconsoled --pid-file=/var/run/xen/xenconsoled.pid
-	XENCONSOLED
-	replace "$XEN_BIN/xenconsoled.wrapper" </dev/null
+	edit dom0/init init 's/--log=guest/--log=none/'
 	red CUT 'xenconsoled has no log of the guest'
 }
 
 @test "the log is a stale one: CUT" {
 	cp "$RIG/bats/consoles/good-domu.log" "$RIG_OVERLAY/console"
-	replace bin/cp <<-'CP'
-		case $1 in
-		*/guest-*) set -- /console "$2" ;;
-		esac
-		exec busybox cp "$@"
-	CP
+	# shellcheck disable=SC2016 # the script's variable, not ours
+	edit xl-run rig/xl-run 's,cp "$log",cp /console,'
 	red CUT "the log's nonce is 1f2e3d4c"
-}
-
-@test "the log loses its end: CUT" {
-	replace bin/cp <<-'CP'
-		case $1 in
-		*/guest-*) head -c -40 "$1" >"$2" ;;
-		*) exec busybox cp "$@" ;;
-		esac
-	CP
-	red CUT 'no last line'
-}
-
-@test "a byte changes on its way out of dom0: CUT" {
-	replace bin/cat <<-'CAT'
-		case $1 in
-		*ship.tar) busybox cat "$1" | tr 5 6 ;;
-		*) exec busybox cat "$@" ;;
-		esac
-	CAT
-	red CUT 'another checksum'
-}
-
-@test "what dom0 ships is too short: CUT" {
-	replace bin/cat <<-'CAT'
-		case $1 in
-		*ship.tar) head -c 900 "$1" ;;
-		*) exec busybox cat "$@" ;;
-		esac
-	CAT
-	red CUT 'bytes came out of dom0'
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# LANE=xl, and so the proof that xl ran, on a machine without Xen: a fake xl plays a good session, which
-# must be SUCCESS. Then one thing at a time goes wrong in it, and each must turn the run red.
+# LANE=xl, and so the proof that xl ran, on a machine without Xen: a fake xl plays a good session,
+# which must be SUCCESS. Then one thing at a time goes wrong in it, and each must turn the run red.
 
 setup() {
 	FAKE=$BATS_TEST_TMPDIR/fake
@@ -104,6 +104,7 @@ red() {
 
 @test "interrupted: the domain is destroyed" {
 	sed -i 's/until .*/sleep 0.1/; s/broken no-reason/true/' "$FAKE/bin/xl"
+	# shellcheck disable=SC2016 # the script's variable, not ours
 	sed -i 's/^cat "$FAKE\/console"/&; sleep 9/' "$FAKE/bin/xl"
 	TIME=60 SILENCE=60 "$BATS_TEST_TMPDIR/rig/rig.py" run &
 	local rig=$! status=0

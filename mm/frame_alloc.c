@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The buddy allocator; see <pinion/mm/frame_alloc.h>. */
+#include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/mm/boot_alloc.h>
+#include <pinion/mm/frame_alloc.h>
+
+static uint32_t heads[FRAME_ORDER_MAX + 1];
+static uint64_t nr_free;
+static pfn_t reserve[FRAME_RESERVE];
+static unsigned int nr_reserve;
+
+/* => @n is the PFN of a frame of RAM */
+static struct frame *at(uint64_t n)
+{
+	struct frame *frame = frame_at(_pfn(n));
+
+	ASSERT(frame != NULL);
+	return frame;
+}
+
+static void list_add(uint64_t n, unsigned int order)
+{
+	struct frame *frame = at(n);
+
+	frame->kind = FRAME_FREE;
+	frame->owner = OWNER_NONE;
+	frame->flags = FRAME_FREE_HEAD;
+	frame->level = (uint8_t)order;
+	frame->prev = FRAME_NIL;
+	frame->next = heads[order];
+	if (frame->next != FRAME_NIL)
+		at(frame->next)->prev = (uint32_t)n;
+	heads[order] = (uint32_t)n;
+}
+
+static void list_remove(uint64_t n, unsigned int order)
+{
+	struct frame *frame = at(n);
+
+	if (frame->prev == FRAME_NIL)
+		heads[order] = frame->next;
+	else
+		at(frame->prev)->next = frame->next;
+	if (frame->next != FRAME_NIL)
+		at(frame->next)->prev = frame->prev;
+	frame->flags = 0;
+}
+
+/* Whether the block of @order at @n is free, whole, and in a list of its own. */
+static bool block_is_free(uint64_t n, unsigned int order)
+{
+	const struct frame *frame = frame_at(_pfn(n));
+
+	return frame && frame->kind == FRAME_FREE && (frame->flags & FRAME_FREE_HEAD) &&
+	       frame->level == order;
+}
+
+static void release(uint64_t n, unsigned int order)
+{
+	uint64_t buddy;
+
+	nr_free += UINT64_C(1) << order;
+	for (; order < FRAME_ORDER_MAX; order++) {
+		buddy = n ^ (UINT64_C(1) << order);
+		if (!block_is_free(buddy, order))
+			break;
+		list_remove(buddy, order);
+		n &= ~(UINT64_C(1) << order);
+	}
+	list_add(n, order);
+}
+
+/* Marks the frames of a block as @kind and @owner's, all else cleared. */
+static void mark(uint64_t n, unsigned int order, enum frame_kind kind, enum frame_owner owner)
+{
+	uint64_t i;
+
+	for (i = 0; i < UINT64_C(1) << order; i++)
+		*at(n + i) = (struct frame){ .kind = (uint8_t)kind, .owner = (uint8_t)owner };
+}
+
+int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
+{
+	unsigned int have = order;
+	uint64_t n;
+
+	if (order > FRAME_ORDER_MAX)
+		return -EINVAL;
+	while (have <= FRAME_ORDER_MAX && heads[have] == FRAME_NIL)
+		have++;
+	if (have > FRAME_ORDER_MAX)
+		return -ENOMEM;
+	n = heads[have];
+	list_remove(n, have);
+	while (have > order) {
+		have--;
+		list_add(n + (UINT64_C(1) << have), have);
+	}
+	mark(n, order, FRAME_DATA, owner);
+	nr_free -= UINT64_C(1) << order;
+	*pfn = _pfn(n);
+	return 0;
+}
+
+void frame_free(pfn_t pfn, unsigned int order)
+{
+	uint64_t n = pfn_x(pfn), i;
+	const struct frame *frame;
+
+	if (order > FRAME_ORDER_MAX || n & ((UINT64_C(1) << order) - 1))
+		panic("frame_free: pfn %#" PRI_pfn " is no block of order %u", n, order);
+	for (i = 0; i < UINT64_C(1) << order; i++) {
+		frame = frame_at(_pfn(n + i));
+		if (!frame || frame->kind != FRAME_DATA || frame->flags)
+			panic("frame_free: pfn %#" PRI_pfn " is %s", n + i,
+			      !frame			  ? "no RAM"
+			      : frame->kind == FRAME_FREE ? "free already"
+							  : "in use as a table");
+	}
+	if (order == 0 && nr_reserve < FRAME_RESERVE) {
+		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
+		reserve[nr_reserve++] = pfn;
+		return;
+	}
+	mark(n, order, FRAME_FREE, OWNER_NONE);
+	release(n, order);
+}
+
+int frame_alloc_reserved(enum frame_owner owner, pfn_t *pfn)
+{
+	if (frame_alloc(0, owner, pfn) == 0)
+		return 0;
+	if (nr_reserve == 0)
+		return -ENOMEM;
+	*pfn = reserve[--nr_reserve];
+	mark(pfn_x(*pfn), 0, FRAME_DATA, owner);
+	return 0;
+}
+
+uint64_t frame_alloc_free(void)
+{
+	return nr_free;
+}
+
+unsigned int frame_alloc_reserve(void)
+{
+	return nr_reserve;
+}
+
+/* A run in the largest aligned blocks that fit in it. */
+static void take_over(pfn_t start, uint64_t nr)
+{
+	uint64_t n = pfn_x(start), end = n + nr;
+	unsigned int order;
+
+	while (n < end) {
+		order = n ? (unsigned int)__builtin_ctzl(n) : FRAME_ORDER_MAX;
+		if (order > FRAME_ORDER_MAX)
+			order = FRAME_ORDER_MAX;
+		while (n + (UINT64_C(1) << order) > end)
+			order--;
+		mark(n, order, FRAME_FREE, OWNER_NONE);
+		release(n, order);
+		n += UINT64_C(1) << order;
+	}
+}
+
+void frame_alloc_init(void)
+{
+	unsigned int order;
+	pfn_t pfn;
+
+	for (order = 0; order <= FRAME_ORDER_MAX; order++)
+		heads[order] = FRAME_NIL;
+	boot_alloc_drain(take_over);
+	while (nr_reserve < FRAME_RESERVE && frame_alloc(0, OWNER_RESERVE, &pfn) == 0)
+		reserve[nr_reserve++] = pfn;
+}
+
+const char *frame_alloc_audit(pfn_t *where)
+{
+	uint64_t sum = 0, n;
+	unsigned int order;
+	uint32_t prev;
+
+	for (order = 0; order <= FRAME_ORDER_MAX; order++) {
+		prev = FRAME_NIL;
+		for (n = heads[order]; n != FRAME_NIL; prev = (uint32_t)n, n = at(n)->next) {
+			*where = _pfn(n);
+			if (!block_is_free(n, order))
+				return "a block in a list is not free";
+			if (at(n)->prev != prev)
+				return "a list is not linked both ways";
+			if (order < FRAME_ORDER_MAX &&
+			    block_is_free(n ^ (UINT64_C(1) << order), order))
+				return "a free block was not joined with its buddy";
+			sum += UINT64_C(1) << order;
+		}
+	}
+	*where = INVALID_PFN;
+	return sum == nr_free ? NULL : "the count of free frames is wrong";
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* The frame table; see <pinion/mm/frame_table.h>. */
+#include <pinion/arch/pte.h>
+#include <pinion/lib/errno.h>
+#include <pinion/lib/string.h>
+#include <pinion/mm/boot_alloc.h>
+#include <pinion/mm/direct_map.h>
+#include <pinion/mm/frame_table.h>
+#include <pinion/mm/kernel_map.h>
+#include <pinion/mm/m2p.h>
+#include <pinion/mm/p2m.h>
+
+static struct frame *table;
+static uint64_t nr_frames; /* pfns that have an entry: 0 to nr_frames - 1 */
+static struct frame_run own;
+
+struct frame *frame_at(pfn_t pfn)
+{
+	if (pfn_x(pfn) >= nr_frames || table[pfn_x(pfn)].kind == FRAME_NONE)
+		return NULL;
+	return &table[pfn_x(pfn)];
+}
+
+uint64_t frame_table_pages(void)
+{
+	return own.nr;
+}
+
+const char *frame_owner_name(enum frame_owner owner)
+{
+	static const char *const names[FRAME_OWNERS] = {
+		"nobody",      "image",	     "boot",   "ring",	  "module", "P2M",
+		"frame table", "direct map", "kernel", "reserve", "test",
+	};
+
+	return owner < FRAME_OWNERS ? names[owner] : "?";
+}
+
+static void set_owner(const struct frame_run *run, enum frame_owner owner)
+{
+	struct frame *frame;
+	uint64_t i;
+
+	for (i = 0; i < run->nr; i++) {
+		frame = frame_at(pfn_add(run->start, i));
+		if (frame)
+			frame->owner = owner;
+	}
+}
+
+static void set_ring(const struct boot_ring *ring)
+{
+	struct frame_run run = { ring->pfn, 1 };
+
+	if (!pfn_eq(ring->pfn, INVALID_PFN))
+		set_owner(&run, OWNER_RING);
+}
+
+/*
+ * Enters the table @pfn of @level, and what it links. A table is entered once, however many link
+ * it; each link counts. Below the L4 the slots of Xen's don't exist.
+ */
+static int enter_table(pfn_t pfn, unsigned int level);
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the tables are, which is four. */
+static int enter_entry(uint64_t entry, unsigned int level)
+{
+	struct frame *lower;
+	pfn_t pfn;
+	int rc = 0;
+
+	pfn = mfn_to_pfn(pte_mfn(entry));
+	lower = frame_at(pfn);
+	if (!lower)
+		return -EINVAL;
+	if (lower->kind != FRAME_TABLE)
+		rc = enter_table(pfn, level - 1);
+	lower->parents++;
+	return rc;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the tables are, which is four. */
+static int enter_table(pfn_t pfn, unsigned int level)
+{
+	const uint64_t *entries = direct_va(pfn);
+	struct frame *frame = frame_at(pfn);
+	unsigned int i;
+	int rc = 0;
+
+	frame->kind = FRAME_TABLE;
+	frame->level = (uint8_t)level;
+	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
+		if (!(entries[i] & PTE_P))
+			continue;
+		if (level == 4 && i >= SLOT_XEN_FIRST && i <= SLOT_XEN_LAST)
+			continue;
+		frame->live++;
+		if (level > 1)
+			rc = enter_entry(entries[i], level);
+	}
+	return rc;
+}
+
+static int enter_tables(void)
+{
+	struct frame_run direct = direct_map_tables();
+	struct frame *l4 = frame_at(kernel_l4());
+	int rc;
+
+	if (!l4)
+		return -EINVAL;
+	rc = enter_table(kernel_l4(), 4);
+	l4->flags |= FRAME_PINNED;
+	set_owner(&direct, OWNER_DIRECT_MAP);
+	return rc;
+}
+
+int frame_table_init(const struct boot_info *bi)
+{
+	uint64_t end = pfn_x(direct_map_end()), pages = frames_up(end * sizeof(struct frame)), pfn;
+	struct frame_run kernel = kernel_map_tables();
+	int rc = boot_alloc_run(pages, &own.start);
+
+	if (rc)
+		return rc;
+	own.nr = pages;
+	table = direct_va(own.start);
+	memset(table, 0, pages << PAGE_SHIFT);
+	nr_frames = end;
+	for (pfn = 0; pfn < end; pfn++) {
+		if (p2m_kind(&kernel_p2m, _pfn(pfn)) != P2M_RAM)
+			continue;
+		table[pfn].kind = FRAME_DATA;
+		table[pfn].owner = OWNER_BOOT;
+	}
+	set_owner(&bi->image, OWNER_IMAGE);
+	set_owner(&bi->module, OWNER_MODULE);
+	set_owner(&own, OWNER_FRAME_TABLE);
+	set_owner(&kernel, OWNER_KERNEL);
+	set_ring(&bi->console);
+	set_ring(&bi->store);
+	return enter_tables();
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* The M2P: whatever MFN is asked for, the answer is right or INVALID, and never a fault. */
+#include <pinion/arch/probe.h>
+#include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/direct_map.h>
+#include <pinion/mm/m2p.h>
+#include <pinion/mm/p2m.h>
+#include <pinion/mm/va_base.h>
+#include "suite.h"
+
+static bool invalid(uint64_t mfn)
+{
+	return pfn_eq(mfn_to_pfn(_mfn(mfn)), INVALID_PFN);
+}
+
+/* Another domain's frame, Xen's, a hole in the table, beyond the table: none of them is ours. */
+TEST(m2p, m2p_wild, "wild, foreign, hole and Xen's MFNs are INVALID, without a fault")
+{
+	uint64_t mfn, bit, mine = 0, holes = 0, word = 0;
+
+	for (bit = 20; bit < 64; bit++)
+		CHECK(invalid((UINT64_C(1) << bit) + 12345) ||
+		      p2m_kind(&kernel_p2m, _pfn((UINT64_C(1) << bit) + 12345)) == P2M_IDENTITY);
+	CHECK(invalid(UINT64_MAX) && invalid(M2P_MFNS) && invalid(UINT64_MAX - 1));
+	/* The first 4 GiB of the machine: every answer is confirmed by the P2M. */
+	for (mfn = 0; mfn < 0x100000; mfn++) {
+		pfn_t pfn = mfn_to_pfn(_mfn(mfn));
+
+		if (!pfn_eq(pfn, INVALID_PFN))
+			REQUIRE(mfn_x(pfn_to_mfn(pfn)) == mfn);
+		mine += !pfn_eq(pfn, INVALID_PFN) && p2m_kind(&kernel_p2m, pfn) == P2M_RAM;
+	}
+	for (mfn = M2P_MFNS - 1; mfn > 1 << 20; mfn >>= 1)
+		holes += probe_load64((const void *)(M2P_BASE + mfn * 8), &word) != 0;
+	test_note("%lu frames found below 4 GiB, %lu holes met", mine, holes);
+	CHECK(mine > 0);
+	CHECK(holes > 0);
+}
+
+/* Xen stores any number for a frame of ours: so its word alone is worth nothing. */
+TEST(m2p, m2p_cross_check, "an M2P entry that the P2M does not confirm is not believed")
+{
+	pfn_t pfn = INVALID_PFN, other;
+	mfn_t mfn;
+
+	REQUIRE(frame_alloc(1, OWNER_TEST, &pfn) == 0);
+	other = pfn_add(pfn, 1);
+	mfn = pfn_to_mfn(pfn);
+	CHECK(pfn_eq(mfn_to_pfn(mfn), pfn));
+	CHECK_EQ(m2p_set(mfn, other), 0);
+	CHECK(pfn_eq(mfn_to_pfn(mfn), INVALID_PFN));
+	CHECK_EQ(m2p_set(mfn, INVALID_PFN), 0);
+	CHECK(pfn_eq(mfn_to_pfn(mfn), INVALID_PFN));
+	CHECK_EQ(m2p_set(mfn, _pfn(UINT64_C(1) << 60)), 0);
+	CHECK(pfn_eq(mfn_to_pfn(mfn), INVALID_PFN));
+	CHECK_EQ(m2p_set(mfn, pfn), 0);
+	CHECK(pfn_eq(mfn_to_pfn(mfn), pfn));
+	frame_free(pfn, 1);
+}
+
+TEST(m2p, m2p_not_ours, "MMU_MACHPHYS_UPDATE of a frame that is not ours is -EINVAL")
+{
+	CHECK_EQ(m2p_set(_mfn((UINT64_C(1) << 40) - 1), _pfn(0)), -EINVAL);
+	CHECK_EQ(m2p_set(_mfn(M2P_MFNS), _pfn(0)), -EINVAL);
+}
+
+/* The table is Xen's: not to be written. */
+TEST(m2p, m2p_read_only, "a store to the M2P faults")
+{
+	uint64_t mfn = mfn_x(pfn_to_mfn(_pfn(0)));
+
+	CHECK_EQ(probe_store64((void *)(M2P_BASE + mfn * 8), 0), EXINFO_PF(PF_PRESENT | PF_WRITE));
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The PMAP window, while it is open; and that it is closed afterwards. Source of the rules: seed
+ * pmap-infrastructure-2022, and what was wrong in it: its last slot could not be unmapped, and a
+ * second unmap of a slot went through.
+ */
+#include <pinion/arch/cpu.h>
+#include <pinion/arch/probe.h>
+#include <pinion/arch/pte.h>
+#include <pinion/lib/string.h>
+#include <pinion/mm/boot_alloc.h>
+#include <pinion/mm/boot_tables.h>
+#include <pinion/mm/layout.h>
+#include <pinion/mm/p2m.h>
+#include <pinion/mm/pmap.h>
+#include "suite.h"
+
+/* A page of the suite's own, with one mapping more than the window gives it. */
+static char page[PAGE_SIZE] __aligned(4096);
+
+static mfn_t page_mfn(void)
+{
+	return boot_mfn(boot_info(), boot_va_pfn(page));
+}
+
+/* All eight, the last one too, each a page of its own; in any order back. */
+TEST(pmap, pmap_slots, "eight slots, all usable, in any order; a ninth panics", .phase = TEST_EARLY)
+{
+	static const unsigned int order[PMAP_SLOTS] = { 7, 0, 3, 6, 1, 5, 2, 4 };
+	char *va[PMAP_SLOTS];
+	const char *message;
+	unsigned int i;
+
+	for (i = 0; i < PMAP_SLOTS; i++) {
+		va[i] = pmap_map(page_mfn(), PMAP_READ_WRITE);
+		CHECK_EQ((uint64_t)va[i], PMAP_BASE + i * PAGE_SIZE);
+	}
+	CHECK(pmap_try_map(page_mfn(), PMAP_READ_WRITE) == NULL);
+	message = EXPECT_PANIC(pmap_map(page_mfn(), PMAP_READ_WRITE));
+	CHECK(message && strcmp(message, "out of PMAP slots") == 0);
+	/* They are one frame: what is written through one is read through the others. */
+	for (i = 0; i < PMAP_SLOTS; i++) {
+		va[i][i] = (char)('a' + i);
+		CHECK_EQ(page[i], 'a' + i);
+	}
+	CHECK_EQ(memcmp(va[7], "abcdefgh", 8), 0);
+	for (i = 0; i < PMAP_SLOTS; i++)
+		pmap_unmap(&va[order[i]][order[i]]);
+	CHECK_EQ(this_cpu()->pmap_in_use, 0);
+	CHECK(pmap_map(page_mfn(), PMAP_READ_ONLY) == va[0]);
+	pmap_unmap(va[0]);
+}
+
+/* An unmapped slot must not answer from the TLB. */
+TEST(pmap, pmap_flush, "an unmapped slot faults, and shows its next frame, not its last",
+     .phase = TEST_EARLY)
+{
+	pfn_t other = boot_va_pfn(boot_stack);
+	uint64_t word = 0, *va;
+
+	memset(page, 0x5a, sizeof(page));
+	va = pmap_map(page_mfn(), PMAP_READ_WRITE);
+	CHECK_EQ(*va, 0x5a5a5a5a5a5a5a5a);
+	pmap_unmap(va);
+	CHECK_EQ(probe_load64(va, &word), EXINFO_PF(0));
+	CHECK(pmap_map(boot_mfn(boot_info(), other), PMAP_READ_ONLY) == (void *)va);
+	CHECK(*va != 0x5a5a5a5a5a5a5a5a);
+	CHECK_EQ(probe_store64(va, 1), EXINFO_PF(PF_PRESENT | PF_WRITE));
+	pmap_unmap(va);
+}
+
+TEST(pmap, pmap_wrong_unmap, "a second unmap, and a pointer from elsewhere, are caught",
+     .phase = TEST_EARLY)
+{
+	char *va = pmap_map(page_mfn(), PMAP_READ_WRITE);
+
+	pmap_unmap(va);
+	CHECK(EXPECT_PANIC(pmap_unmap(va)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap(va + PAGE_SIZE)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap((char *)PMAP_BASE - 1)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap((char *)PMAP_BASE + PMAP_SLOTS * PAGE_SIZE)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap(page)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap(NULL)) != NULL);
+}
+
+/* A live table is everybody's to read and nobody's to write: Xen says -EBUSY. */
+TEST(pmap, pmap_tables, "a live L4 can be mapped read-only, and no table writable",
+     .phase = TEST_EARLY)
+{
+	const struct boot_info *bi = boot_info();
+	const uint64_t *l4 = pmap_map(boot_mfn(bi, bi->l4), PMAP_READ_ONLY);
+	uint64_t entry = 0, i;
+
+	CHECK_EQ(boot_table_entry(bi, VIRT_BASE, 4, NULL, &entry), 0);
+	CHECK_EQ(l4[SLOT_IMAGE], entry);
+	pmap_unmap(l4);
+	for (i = 0; i < bi->tables.nr; i++)
+		CHECK(pmap_try_map(boot_mfn(bi, pfn_add(bi->tables.start, i)), PMAP_READ_WRITE) ==
+		      NULL);
+	/* The window's own tables, the L1 that is being written among them. */
+	CHECK(pmap_try_map(boot_mfn(bi, pmap_table(0)), PMAP_READ_WRITE) == NULL);
+	CHECK(pmap_try_map(boot_mfn(bi, pmap_table(1)), PMAP_READ_WRITE) == NULL);
+	CHECK(EXPECT_PANIC(pmap_map(boot_mfn(bi, bi->l4), PMAP_READ_WRITE)) != NULL);
+	CHECK(pmap_try_map(INVALID_MFN, PMAP_READ_ONLY) == NULL);
+	CHECK_EQ(this_cpu()->pmap_in_use, 0);
+}
+
+/* The window is what everything else is built through, so it can take nothing itself. */
+TEST(pmap, pmap_allocates_nothing, "mapping and unmapping take no frame", .phase = TEST_EARLY)
+{
+	uint64_t boot_frames = boot_alloc_free(), p2m_pages = kernel_p2m.pages;
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++)
+		pmap_unmap(pmap_map(page_mfn(), PMAP_READ_WRITE));
+	CHECK_EQ(boot_alloc_free(), boot_frames);
+	CHECK_EQ(kernel_p2m.pages, p2m_pages);
+}
+
+TEST(pmap, pmap_closed, "once there is a direct map, using the window is a bug, and caught")
+{
+	uint64_t word = 0;
+
+	CHECK(EXPECT_PANIC(pmap_map(pfn_to_mfn(_pfn(0)), PMAP_READ_ONLY)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_try_map(pfn_to_mfn(_pfn(0)), PMAP_READ_ONLY)) != NULL);
+	CHECK(EXPECT_PANIC(pmap_unmap((void *)PMAP_BASE)) != NULL);
+	CHECK_EQ(probe_load64((const void *)PMAP_BASE, &word), EXINFO_PF(0));
+}
