@@ -212,8 +212,10 @@ static __noreturn void boot_exit(enum option_exit how)
 
 void pv_start(const struct start_info *si_va)
 {
-	long rc = traps_register();
+	long rc;
 
+	boot_mark(MARK_ENTRY);
+	rc = traps_register();
 	if (rc)
 		boot_refuse_rc("set_trap_table, set_callbacks", rc);
 	start_info_read(si_va);

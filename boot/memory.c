@@ -9,6 +9,7 @@
  *   own tables     need the direct map
  *   frame table    is filled from the own tables, and carries the frame allocator
  */
+#include <pinion/arch/io.h>
 #include <pinion/boot/memory.h>
 #include <pinion/boot/refuse.h>
 #include <pinion/lib/print.h>
@@ -34,6 +35,18 @@ bool memory_is_up(void)
 uint64_t memory_reclaimed(void)
 {
 	return reclaimed;
+}
+
+static uint64_t marks[BOOT_MARKS];
+
+void boot_mark(enum boot_mark mark)
+{
+	marks[mark] = rdtsc();
+}
+
+uint64_t boot_marked(enum boot_mark mark)
+{
+	return marks[mark];
 }
 
 static void must(const char *what, long rc)
@@ -107,13 +120,16 @@ void memory_early(const struct boot_info *bi)
 	      holes.identity, holes.clamped ? " (clamped to the tree)" : "", holes.moved,
 	      holes.in_use);
 	add_unmapped(bi);
+	boot_mark(MARK_EARLY);
 }
 
 void memory_late(const struct boot_info *bi)
 {
 	long rc;
 
+	boot_mark(MARK_DIRECT_MAP);
 	must("direct map", direct_map_build(bi));
+	boot_mark(MARK_DIRECT_MAP_END);
 	must("closing PMAP", pmap_close(bi));
 	p2m_rebase(&kernel_p2m, DIRECT_MAP);
 	must("publishing the P2M", p2m_publish(&kernel_p2m, shared_info()));
@@ -127,6 +143,7 @@ void memory_late(const struct boot_info *bi)
 	must("frame table", frame_table_init(bi));
 	frame_alloc_init();
 	p2m_set_source(&kernel_p2m, &late_source);
+	boot_mark(MARK_UP);
 	print("memory: direct map to pfn %#" PRI_pfn
 	      ", %lu table pages; %lu of start of day's back\n",
 	      pfn_x(direct_map_end()), direct_map_tables().nr, reclaimed);

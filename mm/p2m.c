@@ -166,11 +166,10 @@ int p2m_graft(struct p2m *p2m, pfn_t list, uint64_t nr_pages, pfn_t *bad)
 		return -EINVAL;
 	}
 	for (pfn = 0; pfn < nr_pages; pfn++) {
-		*bad = _pfn(pfn);
-		if (entries[pfn] == INVALID_P2M_ENTRY)
+		if (entries[pfn] < P2M_MFN_END || entries[pfn] == INVALID_P2M_ENTRY)
 			continue;
-		if (entries[pfn] >= P2M_MFN_END)
-			return -EINVAL;
+		*bad = _pfn(pfn);
+		return -EINVAL;
 	}
 	for (slot = 0; slot * P2M_SLOT_PFNS < nr_pages; slot++) {
 		pfn_t page;

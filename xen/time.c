@@ -6,19 +6,12 @@
 #include <stdint.h>
 #include <xen/vcpu.h>
 #include <pinion/arch/cpu.h>
+#include <pinion/arch/io.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
 #include <pinion/xen/time.h>
 
 static evtchn_port_t timer_port;
-
-static uint64_t rdtsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
 
 uint64_t time_from_tsc(const struct vcpu_time_info *time, uint64_t tsc)
 {

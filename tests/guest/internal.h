@@ -8,7 +8,7 @@
 /*
  * Whether tests=@spec (NULL: none given) selects @test. @spec is a comma-separated list of terms:
  * a glob over names, @group, and either with a leading '-' to leave out. Without a term that takes in,
- * all are in. A manual test is in only by its exact name.
+ * all are in. With option bench only benchmarks are, without it none. A manual test is in only by its exact name.
  */
 bool select_match(const struct guest_test *test, const char *spec);
 

@@ -130,7 +130,7 @@ domid_t raw_own_domid(void)
 
 long raw_update(uint64_t ptr, uint64_t val)
 {
-	struct mmu_update request = { .ptr = ptr, .val = val };
+	struct mmu_update request = {.ptr = ptr, .val = val};
 	unsigned int done = 99;
 	long rc = hypercall_mmu_update(&request, 1, &done, DOMID_SELF);
 
@@ -145,7 +145,7 @@ long raw_set(const uint64_t *entry, uint64_t val)
 
 long raw_ext(unsigned int cmd, uint64_t arg1, uint64_t arg2)
 {
-	struct mmuext_op op = { .cmd = cmd };
+	struct mmuext_op op = {.cmd = cmd};
 	unsigned int done = 99;
 	long rc;
 
@@ -239,13 +239,32 @@ void raw_adopt(const void *page, uint64_t mfn)
 	CHECK_EQ(raw_rw(page), 0);
 }
 
+long raw_exchange(const void *page)
+{
+	uint64_t in = mfn_x(raw_mfn(page)), out = pfn_x(boot_va_pfn(page));
+	struct xen_memory_exchange exch = {
+		.in = {.nr_extents = 1, .domid = DOMID_SELF},
+		.out = {.nr_extents = 1, .domid = DOMID_SELF},
+	};
+	long rc;
+
+	set_xen_guest_handle(exch.in.extent_start, &in);
+	set_xen_guest_handle(exch.out.extent_start, &out);
+	CHECK_EQ(raw_unmap(page), 0);
+	rc = hypercall_memory_op(XENMEM_exchange, &exch);
+	if (rc)
+		CHECK_EQ(raw_rw(page), 0);
+	else
+		raw_adopt(page, out);
+	return rc;
+}
+
 /* What one entry adds to its table's hash, whose only use is to see a change. */
 static uint64_t mix(const uint64_t *entry)
 {
 	uint64_t v = (READ_ONCE(*entry) & ~PTE_AD) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (v ^ (v >> 32) ^ ((uintptr_t)entry & PAGE_OFFSET_MASK)) *
-	       UINT64_C(0xbf58476d1ce4e5b9);
+	return (v ^ (v >> 32) ^ ((uintptr_t)entry & PAGE_OFFSET_MASK)) * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
 /*
@@ -288,8 +307,8 @@ static void check_page(unsigned int n)
 static void mend(void)
 {
 	unsigned int n, done;
-	struct mmuext_op op = { .cmd = MMUEXT_UNPIN_TABLE };
-	struct mmu_update request = { .val = 0 };
+	struct mmuext_op op = {.cmd = MMUEXT_UNPIN_TABLE};
+	struct mmu_update request = {.val = 0};
 	long rc = 0;
 
 	for (n = 0; n < RAW_SLOTS; n++) {

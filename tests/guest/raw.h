@@ -36,26 +36,26 @@
 #include "suite.h"
 
 /* A test of the early phase that leaves nothing behind, which is checked. */
-#define RAW_TEST(group_, name_, story_, ...)                            \
-	static void raw_##name_(void);                                  \
-	TEST(group_, name_, story_, .phase = TEST_EARLY, ##__VA_ARGS__) \
-	{                                                               \
-		raw_run(raw_##name_);                                   \
-	}                                                               \
+#define RAW_TEST(group_, name_, story_, ...)                                                       \
+	static void raw_##name_(void);                                                             \
+	TEST(group_, name_, story_, .phase = TEST_EARLY, ##__VA_ARGS__)                            \
+	{                                                                                          \
+		raw_run(raw_##name_);                                                              \
+	}                                                                                          \
 	static void raw_##name_(void)
 
 #define RAW_PAGES 24
 
 /* Two L4 slots of nobody: not Xen's, not the kernel's (layout.h), not below 256. */
-#define RAW_SLOT  400
+#define RAW_SLOT 400
 #define RAW_SLOTS 2
-#define RAW_VA	  UINT64_C(0xffffc80000000000)
+#define RAW_VA UINT64_C(0xffffc80000000000)
 _Static_assert((RAW_VA >> 39 & 511) == RAW_SLOT, "its first address");
 
 /* Entries of a table that a test writes into pages of its own. */
 #define RAW_LINK (PTE_P | PTE_RW | PTE_US | PTE_A)
-#define RAW_RO	 (PTE_P | PTE_A)
-#define RAW_RW	 (PTE_P | PTE_RW | PTE_A)
+#define RAW_RO (PTE_P | PTE_A)
+#define RAW_RW (PTE_P | PTE_RW | PTE_A)
 
 void raw_run(void (*test)(void));
 
@@ -129,5 +129,12 @@ void raw_check_stored(const uint64_t *entry, unsigned int level, uint64_t writte
  * place, in the mfn_list and at its own address.
  */
 void raw_adopt(const void *page, uint64_t mfn);
+
+/*
+ * Changes the frame of scratch page @page for another, by XENMEM_exchange. Xen does so only if nothing
+ * at all refers to the frame any more, so that 0 proves that no reference has been lost. The page must
+ * be writable and is so again afterwards. Returns Xen's result.
+ */
+long raw_exchange(const void *page);
 
 #endif

@@ -37,6 +37,8 @@ bool select_match(const struct guest_test *test, const char *spec)
 	bool takes_in = false, in = false, out = false;
 	char term[TERM_MAX];
 
+	if (test->bench != boot_info()->options.bench)
+		return false;
 	while (spec && (spec = next_term(spec, ',', term))) {
 		if (*term == '-') {
 			out |= term_match(test, term + 1);

@@ -69,6 +69,13 @@ void test_note(const char *fmt, ...)
 	va_end(ap);
 }
 
+void bench_report(const char *name, uint64_t total, uint64_t count, const char *unit)
+{
+	uint64_t tenths = (total * 10 + count / 2) / count;
+
+	print("bench %s %lu.%lu %s\n", name, tenths / 10, tenths % 10, unit);
+}
+
 bool test_failed(void)
 {
 	return suite.outcome != PASS;

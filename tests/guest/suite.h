@@ -38,6 +38,7 @@ struct guest_test {
 	/* Blank-separated: dom0, domU, mem>=SIZE. What is not met skips the test. */
 	const char *needs;
 	enum test_phase phase;
+	bool bench;  /* a benchmark: runs with option bench, and then nothing else does */
 	bool manual; /* runs only if tests= names it exactly: it does harm on purpose */
 	void (*run)(void);
 };
@@ -66,6 +67,9 @@ void test_fail(const char *file, int line, const char *fmt, ...) __printf(3, 4);
 void test_error(const char *fmt, ...) __printf(1, 2);
 /* A diagnostic line of the running test. */
 void test_note(const char *fmt, ...) __printf(1, 2);
+
+/* The figure of a benchmark: @total @unit for @count times the work, printed with one decimal. */
+void bench_report(const char *name, uint64_t total, uint64_t count, const char *unit);
 
 /* Whether the running test has failed so far. */
 bool test_failed(void);

@@ -17,10 +17,8 @@ static long pin_mfn(unsigned int level, uint64_t mfn)
 /* A frame number that is none, or is none of the guest's. */
 static uint64_t bad_mfn(unsigned int i)
 {
-	const uint64_t mfns[] = { raw_unowned_mfn(), 0,
-				  UINT64_C(1) << 28, UINT64_C(1) << 39,
-				  UINT64_C(1) << 52, UINT64_MAX >> PAGE_SHIFT,
-				  UINT64_MAX };
+	const uint64_t mfns[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 28, UINT64_C(1) << 39,
+				 UINT64_C(1) << 52, UINT64_MAX >> PAGE_SHIFT, UINT64_MAX};
 
 	return i < ARRAY_SIZE(mfns) ? mfns[i] : INVALID_MFN_X - 1;
 }
@@ -47,7 +45,7 @@ RAW_TEST(neg_pin, neg_pin_writable, "a frame with a writable mapping can't be pi
 RAW_TEST(neg_pin, neg_pin_other_level,
 	 "a table in use, linked or pinned, can't be pinned at another level")
 {
-	uint64_t *table[] = { raw_page(2), raw_page(1), raw_page(0) };
+	uint64_t *table[] = {raw_page(2), raw_page(1), raw_page(0)};
 	unsigned int level, other;
 
 	raw_link_tree(table[2], table[1], table[0]);
@@ -150,21 +148,19 @@ static void pin_refused(unsigned int level, uint64_t *table, unsigned int slot, 
 }
 
 /* Upper tables: what they link must be able to become a table of the level below. */
-RAW_TEST(
-	neg_pin, neg_pin_bad_upper,
-	"an L2, L3 or L4 that links a writable page, an unowned one, or with bad flags, is refused")
+RAW_TEST(neg_pin, neg_pin_bad_upper,
+	 "an L2, L3 or L4 that links a writable page, an unowned one, or with bad flags, is refused")
 {
 	uint64_t *table = raw_page(0), *below = raw_page(1);
 	/* L4: the first of the slots that are the guest's again, and the last. */
-	static const unsigned int slots[] = { 0, 272, 511 };
+	static const unsigned int slots[] = {0, 272, 511};
 	unsigned int level;
 	size_t i;
 
 	for (level = 2; level <= 4; level++) {
 		for (i = 0; i < ARRAY_SIZE(slots); i++) {
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK));
-			pin_refused(level, table, slots[i],
-				    pte_make(_mfn(raw_unowned_mfn()), RAW_LINK));
+			pin_refused(level, table, slots[i], pte_make(_mfn(raw_unowned_mfn()), RAW_LINK));
 			CHECK_EQ(raw_ro(below), 0);
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK | PTE_PSE));
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK | PTE_PCD));
@@ -207,8 +203,7 @@ RAW_TEST(neg_pin, neg_pin_xen_slots, "junk in L4 slots 256-271 is overwritten at
 }
 
 /* A pin can be taken from the L4 that the CPU is on: CR3's own reference keeps it a table. */
-RAW_TEST(neg_pin, neg_pin_live_l4,
-	 "the live L4 can be unpinned, stays a table, and is pinned again")
+RAW_TEST(neg_pin, neg_pin_live_l4, "the live L4 can be unpinned, stays a table, and is pinned again")
 {
 	void *l4 = boot_va(boot_info()->l4);
 
@@ -221,8 +216,7 @@ RAW_TEST(neg_pin, neg_pin_live_l4,
 }
 
 /* A table that is none would be walked by the CPU as soon as it is the base. */
-RAW_TEST(neg_pin, neg_baseptr_bad,
-	 "no base pointer but an L4: not an L1, a writable page, or Xen's")
+RAW_TEST(neg_pin, neg_baseptr_bad, "no base pointer but an L4: not an L1, a writable page, or Xen's")
 {
 	uint64_t *l1 = raw_page(0), *rw = raw_page(1);
 	unsigned int i;

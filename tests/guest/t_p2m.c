@@ -6,13 +6,13 @@
  */
 #include <stdint.h>
 #include <xen/xen.h>
-#include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/xen/shared_info.h>
+#include "p2m_random.h"
 #include "suite.h"
 
 /* Pages from the frame allocator, counted; none from the n-th on. */
@@ -292,70 +292,25 @@ TEST(p2m, p2m_graft_tails, "the mfn_list's last page: 1, 256, 511, 512 entries i
 	graft_and_check(1);
 }
 
-#define FLAT_PFNS 4096
-
-/* An operation on the flat oracle: as simple as it can be said. */
-static void flat_set(uint64_t *flat, uint64_t first, uint64_t start, uint64_t end, uint64_t entry)
+static void stock_limit(uint64_t n)
 {
-	uint64_t pfn;
-
-	for (pfn = start; pfn < end; pfn++)
-		flat[pfn - first] = entry == IDENTITY_FRAME_BIT ? pfn | IDENTITY_FRAME_BIT : entry;
+	stock.left = n;
 }
 
-/* Around the border of two GiB, where leaves, middle pages and slots all meet. */
+/* All that changes a tree, against a table as simple as can be; see p2m_random.c. */
 TEST(p2m, p2m_random, "random changes agree with a flat table, also when memory runs out")
 {
-	static uint64_t flat[FLAT_PFNS];
-	uint64_t seed = boot_info()->options.seed, first = P2M_SLOT_PFNS - FLAT_PFNS / 2, i, start;
-	uint64_t ops = boot_info()->options.ops ? boot_info()->options.ops : 3000, end, entry, pfn;
+	const struct boot_options *options = &boot_info()->options;
+	uint64_t ops = options->ops ? options->ops : 3000, at;
+	const char *wrong;
 	struct rng rng;
-	int rc;
 
-	test_note("seed=%lu ops=%lu", seed, ops);
-	rng_seed(&rng, seed);
+	test_note("seed=%lu ops=%lu", options->seed, ops);
+	rng_seed(&rng, options->seed);
 	REQUIRE(tree_init());
-	flat_set(flat, first, first, first + FLAT_PFNS, INVALID_P2M_ENTRY);
-	for (i = 0; i < ops; i++) {
-		start = first + rng_below(&rng, FLAT_PFNS);
-		end = start + 1 + rng_below(&rng, first + FLAT_PFNS - start);
-		stock.left = rng_below(&rng, 8) ? UINT64_MAX : rng_below(&rng, 3);
-		switch (rng_below(&rng, 5)) {
-		case 0:
-			entry = rng_below(&rng, 1 << 20);
-			end = start + 1;
-			rc = p2m_set(&tree, _pfn(start), _mfn(entry));
-			break;
-		case 1:
-			entry = rng_below(&rng, 1 << 20) | FOREIGN_FRAME_BIT;
-			end = start + 1;
-			rc = p2m_set_foreign(&tree, _pfn(start), _mfn(entry & ~FOREIGN_FRAME_BIT));
-			break;
-		case 2:
-			entry = IDENTITY_FRAME_BIT;
-			rc = identity(start, end);
-			break;
-		case 3:
-			entry = INVALID_P2M_ENTRY;
-			rc = p2m_clear_range(&tree, _pfn(start), _pfn(end));
-			break;
-		default:
-			entry = INVALID_P2M_ENTRY;
-			end = start + 1;
-			rc = p2m_clear(&tree, _pfn(start));
-		}
-		if (rc == 0)
-			flat_set(flat, first, start, end, entry);
-		else
-			REQUIRE(rc == -ENOMEM && stock.left != UINT64_MAX);
-		for (pfn = first + i % 7; pfn < first + FLAT_PFNS; pfn += 7)
-			REQUIRE(get(pfn) == flat[pfn - first]);
-		if (i % 64 == 0)
-			REQUIRE(audited(&tree));
-	}
-	stock.left = UINT64_MAX;
-	CHECK_EQ(p2m_clear_range(&tree, _pfn(0), _pfn(P2M_PFNS)), 0);
-	audited(&tree);
+	wrong = p2m_random(&tree, &rng, ops, stock_limit, &at);
+	if (wrong)
+		test_fail(__FILE__, __LINE__, "operation %lu: %s", at, wrong);
 	tree_fini();
 }
 

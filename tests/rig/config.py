@@ -7,6 +7,7 @@ What a run is asked to be, read from the environment once (`make help` tells use
     CPU       QEMU's model (max,-smap)     ACCEL    tcg or kvm (tcg)
     XEN       another hypervisor           XEN_DEBS directory with another Xen's .debs
     XEN_ARGS  added to Xen's command line  QEMU     another qemu-system-x86_64
+    QEMU_ARGS added to QEMU's command line
     V=1       Xen's and dom0's chatter on the screen too
     TIME      seconds that a guest may take; SILENCE: that it may say nothing
     B         build directory (build)      CACHE    downloads and what is made of them (.cache)
@@ -45,6 +46,7 @@ class Config:
     xen: str = ''
     xen_debs: str = ''
     xen_args: str = ''
+    qemu_args: str = ''
     qemu: str = 'qemu-system-x86_64'
     verbose: bool = False
     time: float = 300

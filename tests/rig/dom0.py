@@ -27,19 +27,21 @@ import tempfile
 import time
 
 import images
+import ktap
 from config import RIG, RigError
 from live import stage
 from qemu import Qemu
 
 _DOM0_MEMORY = 512
 _XEN_MEMORY = 128
+_TAIL = 12  # lines of the serial line that are shown when dom0 fails
 _BOOT_LIMIT = 120  # seconds to dom0's first stage
 _STAGE_LIMIT = 30  # seconds for each of its stages
 _MARK_LIMIT = 30  # seconds until dom0 begins to ship
 _SHIP_LIMIT = 15  # seconds without a byte of what dom0 ships
 # Without what takes a second of each boot and what nobody here needs.
 _DOM0_CMDLINE = ('console=hvc0 quiet rodata=off mitigations=off apparmor=0 audit=0 nmi_watchdog=0 '
-                 'swiotlb=2048')
+                 'swiotlb=2048 panic=1')
 
 
 class Cut(Exception):
@@ -72,15 +74,20 @@ class QemuDom0:
         self._qemu.__enter__()
         try:
             self._boot()
-        except BaseException:
-            self.__exit__()
+        except BaseException as e:
+            self.__exit__(type(e))
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self._qemu.__exit__()
         if os.path.exists(self._initramfs):
             os.unlink(self._initramfs)
+        if kind is RigError:
+            # Where Xen or dom0 stopped is in what they said last.
+            with open(os.path.join(self._logs, 'serial.log'), 'rb') as f:
+                lines = [ktap.text(line) for line in f.read().replace(b'\r', b'').split(b'\n')]
+            print('\n'.join(['--- the serial line'] + [line for line in lines if line][-_TAIL:]))
 
     def _pump(self, seconds):
         """Waits for news; the serial line goes to its log, and with V=1 to the screen."""

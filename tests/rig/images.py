@@ -64,6 +64,13 @@ def write(path, data):
     os.rename(part, path)
 
 
+def _prune(path, keep=4):
+    """Of the files that are named like `path` but for its hash, only the newest stay."""
+    stem = path.rpartition('-')[0]
+    for old in sorted(glob.glob(stem + '-*'), key=os.path.getmtime)[:-keep]:
+        os.unlink(old)
+
+
 def _one(trees, pattern):
     """The file that matches `pattern` in the first of `trees` that has one."""
     for tree in trees:
@@ -80,6 +87,7 @@ def _kept(cfg, name, source, make):
     if not os.path.exists(path):
         try:
             write(path, make(data))
+            _prune(path)
         except (OSError, EOFError, lzma.LZMAError, struct.error) as e:
             raise RigError(f'{source}: {e}') from e
     return path
@@ -173,6 +181,7 @@ class Dom0:
             archive.file('lib/modules/order', '\n'.join(MODULES) + '\n')
             archive.file('init', init, 0o755)
             write(target, bytes(archive))
+            _prune(target)
         return target
 
     def initramfs(self, target):

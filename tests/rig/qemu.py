@@ -17,6 +17,7 @@ import ctypes
 import json
 import os
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -36,7 +37,7 @@ class Qemu:
     """
     A running machine, as a context manager.
 
-    cfg         Config: qemu, cpu, accel
+    cfg         Config: qemu, qemu_args, cpu, accel
     args        QEMU's other arguments (-kernel, -m, ...)
     serial_log  path that gets every byte of the serial line
     channel     whether the machine gets the virtserialport `rig`
@@ -45,7 +46,7 @@ class Qemu:
     def __init__(self, cfg, args, serial_log, channel=False):
         self._ours, self._theirs = [], []
         command = [cfg.qemu, '-cpu', cfg.cpu, '-accel', cfg.accel, '-display', 'none', '-no-reboot',
-                   '-nodefaults', '-serial', 'stdio']
+                   '-nodefaults', '-serial', 'stdio', *shlex.split(cfg.qemu_args)]
         self.channel = self._socket(command, 'rig') if channel else None
         if channel:
             command += ['-device', 'virtio-serial-pci',

@@ -5,7 +5,7 @@
 
 RIG := tests/rig
 # The rig reads its variables from the environment, as the user gave them.
-RIG_VARIABLES := B LANE MEMORY VCPUS CMDLINE CPU ACCEL XEN XEN_DEBS XEN_ARGS QEMU V TIME SILENCE
+RIG_VARIABLES := B LANE MEMORY VCPUS CMDLINE CPU ACCEL XEN XEN_DEBS XEN_ARGS QEMU QEMU_ARGS V TIME SILENCE
 export $(RIG_VARIABLES)
 N ?= 50
 
@@ -40,6 +40,15 @@ check-matrix: ## dom0 lane over CPU models, CPUs and memory sizes
 .PHONY: check-boots
 check-boots: ## N boots as dom0, N as domU (N=50)
 	$(call rig,boots $(N))
+
+.PHONY: bench
+bench: ## benchmarks of a domU, in instructions (guest and Xen); build/bench.tsv
+	$(call rig,bench)
+
+.PHONY: soak
+soak: ## a million operations of each random test, as dom0
+	@LANE=dom0 TIME=3600 SILENCE=1800 CMDLINE='tests=*_random ops=1000000' \
+		$(MAKE) --no-print-directory run
 
 # A kernel, two cfgs and one script: enough for any Xen host, and nothing else is needed there.
 DIST := $(B)/pinion-dist

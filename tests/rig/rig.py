@@ -7,6 +7,7 @@ The rig: boots Pinion on real Xen and says how it went.
     rig.py check LANE        all that the lane has to pass
     rig.py expect [LANE...]  the table of deliberate failures (tests/rig/expect)
     rig.py boots N           N boots as dom0, and N `xl create` in one dom0
+    rig.py bench             benchmarks in a domU, in instructions
     rig.py matrix            dom0 lane over CPU models, CPUs and memory sizes
     rig.py start             forgets the lanes' counts
     rig.py count LANE PASSED FAILED SKIPPED SECONDS     notes those of a lane that is not the rig's
@@ -32,6 +33,7 @@ import signal
 import sys
 import time
 
+import bench
 import boots
 import cases
 import config
@@ -241,6 +243,8 @@ def _command(cfg, arguments):
         return check(cfg, rest[0])
     if command == 'expect':
         return expect(cfg, rest)
+    if command == 'bench' and not rest:
+        return bench.run(cfg, _say)
     if command == 'matrix' and not rest:
         return matrix(cfg)
     if command == 'boots' and len(rest) == 1:

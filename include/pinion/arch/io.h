@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Single instructions that C has no words for: ports and CPUID. */
+/* Single instructions that C has no words for: ports, CPUID, the time-stamp counter. */
 #ifndef PINION_ARCH_IO_H
 #define PINION_ARCH_IO_H
 
@@ -21,6 +21,15 @@ static inline uint8_t inb(uint16_t port)
 
 	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
 	return value;
+}
+
+/* Not before what was loaded or stored earlier. */
+static inline uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
 }
 
 static inline void cpuid(uint32_t leaf, uint32_t *eax, uint32_t *ebx, uint32_t *ecx, uint32_t *edx)

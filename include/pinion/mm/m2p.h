@@ -16,13 +16,22 @@
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
 
+struct p2m;
+
 /*
  * The pfn that is frame @mfn of ours; for an identity frame that is its own number. INVALID_PFN for
  * every other MFN, whatever it is; never a fault. MFNs from 2^35 on are not looked up.
  */
 pfn_t mfn_to_pfn(mfn_t mfn);
 
-/* Has Xen note that @mfn is @pfn. Returns 0; -EINVAL for a frame that is not this domain's. */
+/* Has Xen note that @mfn is @pfn, whatever number that is. Returns 0; -EINVAL for a frame that is
+ * not this domain's, with nothing changed. */
 __must_check int m2p_set(mfn_t mfn, pfn_t pfn);
+
+/*
+ * Has Xen note what @p2m says of the RAM among the @nr pfns from @start on. Returns 0, or Xen's
+ * error for the first frame that it refused; those before it are done then.
+ */
+__must_check int m2p_sync(const struct p2m *p2m, pfn_t start, uint64_t nr);
 
 #endif

@@ -4,6 +4,7 @@
 # tests/rig/deps with apt and dpkg played by scripts that keep a diary: what is asked of them, by whom,
 # and that what was interrupted is done again.
 
+# shellcheck disable=SC2016 # what the scripts say is for them to expand
 setup() {
 	FAKE=$BATS_TEST_TMPDIR
 	RIG=$FAKE/rig
@@ -46,7 +47,9 @@ entries() {
 @test "all is there: nothing is done" {
 	printf 'gcc\nmake\nqemu\n' >"$FAKE/installed"
 	run "$RIG/deps" build run
-	[ "$status" = 0 ] && [ -z "$output" ] && [ ! -s "$FAKE/diary" ]
+	[ "$status" = 0 ]
+	[ -z "$output" ]
+	[ ! -s "$FAKE/diary" ]
 }
 
 @test "what is missing is installed, and only that, once" {
@@ -62,7 +65,8 @@ entries() {
 @test "a fresh machine's lists are fetched first" {
 	"$RIG/deps" build
 	cat "$FAKE/diary"
-	[ "$(entries update)" = 1 ] && grep gcc "$FAKE/installed"
+	[ "$(entries update)" = 1 ]
+	grep gcc "$FAKE/installed"
 }
 
 @test "an ordinary user's sudo is used where it asks for no password" {
@@ -84,17 +88,19 @@ entries() {
 	fake apt-get 'echo "E: no network"; exit 100'
 	run "$RIG/deps" build
 	echo "$output"
-	[ "$status" = 1 ] && [[ $output == *"E: no network"* ]]
+	[ "$status" = 1 ]
+	[[ $output == *"E: no network"* ]]
 }
 
 @test "the rig's packages are unpacked once, and their places printed" {
 	touch "$FAKE/lists"
-	run "$RIG/deps" rig
-	echo "$output"
-	[ "${lines[-2]}" = "$CACHE/root/rig" ] && [ "${lines[-1]}" = "$CACHE/root/rig-xen" ]
-	[ -e "$CACHE/root/rig/busybox" ] && [ -e "$CACHE/root/rig-xen/xen" ]
+	[ "$("$RIG/deps" rig)" = "$CACHE/root/rig
+$CACHE/root/rig-xen" ]
+	[ -e "$CACHE/root/rig/busybox" ]
+	[ -e "$CACHE/root/rig-xen/xen" ]
 	"$RIG/deps" rig
-	[ "$(entries download)" = 2 ] && [ "$(entries unpack)" = 3 ]
+	[ "$(entries download)" = 2 ]
+	[ "$(entries unpack)" = 3 ]
 }
 
 @test "the rig needs no root but for apt's lists" {
@@ -104,7 +110,8 @@ entries() {
 	rm -r "$CACHE"
 	FAKE_UID=1000 run "$RIG/deps" rig
 	echo "$output"
-	[ "$status" = 1 ] && grep -x 'apt-get update' <<<"$output"
+	[ "$status" = 1 ]
+	grep -x 'apt-get update' <<<"$output"
 }
 
 @test "an interrupted download is done again" {
@@ -113,15 +120,20 @@ entries() {
 	[ "$status" = 1 ]
 	rm "$FAKE/line-cut"
 	"$RIG/deps" rig
-	[ -e "$CACHE/root/rig/busybox" ] && [ -e "$CACHE/root/rig/libc6" ]
+	[ -e "$CACHE/root/rig/busybox" ]
+	[ -e "$CACHE/root/rig/libc6" ]
 }
 
 @test "a tree that was half unpacked is unpacked again" {
 	touch "$FAKE/lists"
 	"$RIG/deps" rig
 	rm "$CACHE/root/rig/.stamp" "$CACHE/root/rig/libc6"
+	mkdir "$CACHE/root/rig.new"
+	touch "$CACHE/root/rig.new/left-over"
 	"$RIG/deps" rig
-	[ -e "$CACHE/root/rig/libc6" ] && [ "$(entries download)" = 2 ]
+	[ ! -e "$CACHE/root/rig/left-over" ]
+	[ -e "$CACHE/root/rig/libc6" ]
+	[ "$(entries download)" = 2 ]
 }
 
 @test "a download that does not unpack is had again" {
@@ -130,7 +142,8 @@ entries() {
 	rm -r "$CACHE/root"
 	touch "$FAKE/unpack-fails"
 	"$RIG/deps" rig
-	[ -e "$CACHE/root/rig/libc6" ] && [ "$(entries download)" = 3 ]
+	[ -e "$CACHE/root/rig/libc6" ]
+	[ "$(entries download)" = 3 ]
 }
 
 @test "another list of packages is another tree" {
@@ -138,7 +151,8 @@ entries() {
 	"$RIG/deps" rig
 	sed -i 's/^xen$/xen-next/' "$RIG/packages"
 	"$RIG/deps" rig
-	[ -e "$CACHE/root/rig-xen/xen-next" ] && [ ! -e "$CACHE/root/rig-xen/xen" ]
+	[ -e "$CACHE/root/rig-xen/xen-next" ]
+	[ ! -e "$CACHE/root/rig-xen/xen" ]
 }
 
 @test "XEN_DEBS takes the place of Xen's packages" {
@@ -146,7 +160,9 @@ entries() {
 	mkdir "$FAKE/mine"
 	echo my-xen >"$FAKE/mine/my-xen_2_amd64.deb"
 	XEN_DEBS=$FAKE/mine run "$RIG/deps" rig
-	[ "${lines[-1]}" = "$CACHE/root/xen-debs" ] && [ -e "$CACHE/root/xen-debs/my-xen" ]
+	[ "${lines[-1]}" = "$CACHE/root/xen-debs" ]
+	[ -e "$CACHE/root/xen-debs/my-xen" ]
 	XEN_DEBS=$FAKE run "$RIG/deps" rig
-	[ "$status" = 1 ] && [[ $output == *"no .deb in"* ]]
+	[ "$status" = 1 ]
+	[[ $output == *"no .deb in"* ]]
 }
