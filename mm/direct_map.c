@@ -3,6 +3,7 @@
 #include <pinion/arch/pte.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
+#include <pinion/lib/string.h>
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/boot_tables.h>
 #include <pinion/mm/direct_map.h>
@@ -81,32 +82,27 @@ static void narrow(uint64_t *l1, uint64_t piece, const struct frame_run *run)
 			l1[i] &= ~(PTE_RW | PTE_D);
 }
 
+/* Every entry of @l1 is written. What is no RAM has bits in the P2M that no MFN has. */
 static void fill_l1(const struct builder *b, uint64_t *l1, uint64_t piece, uint64_t limit)
 {
-	unsigned int i;
-	uint64_t entry;
+	const uint64_t *leaf = kernel_p2m.top[piece >> 18][piece >> 9 & (P2M_ENTRIES - 1)];
+	unsigned int i,
+		nr = piece + TABLE_ENTRIES <= limit ? TABLE_ENTRIES : (unsigned int)(limit - piece);
 
-	for (i = 0; i < TABLE_ENTRIES; i++) {
-		entry = piece + i < limit ? p2m_get(&kernel_p2m, _pfn(piece + i))
-					  : INVALID_P2M_ENTRY;
-		l1[i] = p2m_entry_kind(entry) == P2M_RAM ? pte_make(_mfn(entry), PTE_KERNEL_RW) : 0;
-	}
+	for (i = 0; i < nr; i++)
+		l1[i] = leaf[i] < P2M_MFN_END ? pte_make(_mfn(leaf[i]), PTE_KERNEL_RW) : 0;
+	for (; i < TABLE_ENTRIES; i++)
+		l1[i] = 0;
 	for (i = 0; i < READ_ONLY_RUNS; i++)
 		narrow(l1, piece, &b->read_only[i]);
 }
 
-/* The next of the frames set aside, zeroed, in the window; its machine frame in *@mfn. */
+/* The next of the frames set aside, in the window, content undefined; its machine frame in *@mfn. */
 static uint64_t *take_table(struct builder *b, mfn_t *mfn)
 {
-	uint64_t *table;
-	unsigned int i;
-
 	ASSERT(b->used < b->tables.nr);
 	*mfn = pfn_to_mfn(pfn_add(b->tables.start, b->used++));
-	table = pmap_map(*mfn, PMAP_READ_WRITE);
-	for (i = 0; i < TABLE_ENTRIES; i++)
-		table[i] = 0;
-	return table;
+	return pmap_map(*mfn, PMAP_READ_WRITE);
 }
 
 static void build_piece(struct builder *b, uint64_t piece, uint64_t limit)
@@ -119,6 +115,7 @@ static void build_piece(struct builder *b, uint64_t piece, uint64_t limit)
 			pmap_unmap(b->l2);
 		b->gib = piece >> 18;
 		b->l2 = take_table(b, &mfn);
+		memset(b->l2, 0, PAGE_SIZE);
 		b->l3[b->gib] = pte_make(mfn, PTE_LINK);
 	}
 	l1 = take_table(b, &mfn);
@@ -152,6 +149,7 @@ int direct_map_build(const struct boot_info *bi)
 	b.read_only[4] = (struct frame_run){ pmap_table(1), 1 };
 
 	b.l3 = take_table(&b, &l3);
+	memset(b.l3, 0, PAGE_SIZE);
 	for (pfn = next_piece(0, limit); pfn < limit; pfn = next_piece(pfn + TABLE_ENTRIES, limit))
 		build_piece(&b, pfn, limit);
 	if (b.l2)

@@ -9,19 +9,24 @@
 /* A hypercall's own cost is spread over this many frames: more would gain little and live on the stack. */
 #define SYNC_BATCH 32
 
+/* Identity frames have no entry of their own in Xen's table. */
+static pfn_t identity_pfn(mfn_t mfn)
+{
+	pfn_t pfn = _pfn(mfn_x(mfn));
+
+	return p2m_kind(&kernel_p2m, pfn) == P2M_IDENTITY ? pfn : INVALID_PFN;
+}
+
 pfn_t mfn_to_pfn(mfn_t mfn)
 {
-	uint64_t pfn = INVALID_PFN_X, entry;
+	const void *entry = (const void *)(M2P_BASE + mfn_x(mfn) * sizeof(uint64_t));
+	uint64_t pfn = 0;
 
 	if (unlikely(mfn_x(mfn) >= M2P_MFNS))
 		return INVALID_PFN;
-	if (likely(!probe_load64((const void *)(M2P_BASE + mfn_x(mfn) * sizeof(pfn)), &pfn))) {
-		/* RAM's entry is the MFN with no bit set; nothing else can equal it. */
-		if (likely(p2m_get(&kernel_p2m, _pfn(pfn)) == mfn_x(mfn)))
-			return _pfn(pfn);
-	}
-	entry = p2m_get(&kernel_p2m, _pfn(mfn_x(mfn)));
-	return p2m_entry_kind(entry) == P2M_IDENTITY ? _pfn(mfn_x(mfn)) : INVALID_PFN;
+	if (unlikely(probe_load64(entry, &pfn)) || !p2m_is(&kernel_p2m, _pfn(pfn), mfn))
+		return identity_pfn(mfn);
+	return _pfn(pfn);
 }
 
 static struct mmu_update machphys_update(mfn_t mfn, pfn_t pfn)

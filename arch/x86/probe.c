@@ -4,20 +4,6 @@
 #include <pinion/arch/probe.h>
 #include <pinion/lib/errno.h>
 
-exinfo_t probe_load64(const void *va, uint64_t *value)
-{
-	exinfo_t exinfo = 0;
-	uint64_t loaded = *value;
-
-	__asm__ volatile("1:	mov (%[va]), %[loaded]\n"
-			 "2:\n" EXTABLE("1b", "2b")
-			 : "+a"(exinfo), [loaded] "+r"(loaded)
-			 : [va] "r"(va)
-			 : "memory");
-	*value = loaded;
-	return exinfo;
-}
-
 exinfo_t probe_store64(void *va, uint64_t value)
 {
 	exinfo_t exinfo = 0;

@@ -15,18 +15,26 @@
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/pmap.h>
 #include <pinion/xen/hypercall.h>
+#include <pinion/xen/time.h>
 #include "suite.h"
 
 #define LOOP	1000000
 #define ROUNDS	200
 #define LOOKUPS 4096
 
-/* A loop of two instructions a round: what the clock must show, or nothing below means anything. */
+/* How long dom0 may still be busy with having started this domain. */
+#define SETTLE_NS (2 * NS_PER_S)
+
+/*
+ * First a pause: the TSC counts dom0's instructions too, as long as it has work on the same CPU; with that the
+ * direct map of 128 MiB was seen to cost twice what it does. A loop of two instructions a round: what the clock must show, or nothing below means anything. */
 TEST(bench, bench_clock, "the TSC counts instructions, within 1 %", .bench = true,
      .phase = TEST_EARLY)
 {
-	uint64_t start = rdtsc(), took, n = LOOP;
+	uint64_t start, took, n = LOOP;
 
+	time_sleep_until(time_now_ns() + SETTLE_NS);
+	start = rdtsc();
 	__asm__ volatile("1: dec %0; jnz 1b" : "+r"(n) : : "cc");
 	took = rdtsc() - start;
 	if (took < 2 * LOOP * 99 / 100 || took > 2 * LOOP * 101 / 100)
@@ -48,43 +56,49 @@ TEST(bench, bench_boot, "the way up, and the direct map a page", .bench = true)
 {
 	uint64_t pages = pfn_x(direct_map_end());
 
-	bench_report("boot_to_first_test", boot_marked(MARK_UP) - boot_marked(MARK_ENTRY), 1,
-		     "instructions");
-	bench_report("boot_early", boot_marked(MARK_EARLY) - boot_marked(MARK_ENTRY), 1,
-		     "instructions");
+	uint64_t early = boot_marked(MARK_EARLY) - boot_marked(MARK_ENTRY);
+	uint64_t late = boot_marked(MARK_UP) - boot_marked(MARK_DIRECT_MAP);
+
+	/* Between the two the early tests run, and the pause of bench_clock. */
+	bench_report("boot_to_first_test", early + late, 1, "instructions");
+	bench_report("boot_early", early, 1, "instructions");
+	bench_report("boot_late", late, 1, "instructions");
 	bench_report("directmap", boot_marked(MARK_DIRECT_MAP_END) - boot_marked(MARK_DIRECT_MAP),
 		     pages, "instructions/page");
+}
+
+/* The least of several rounds: now and then one has a timer interrupt of Xen's in it. */
+static void keep_least(uint64_t *least, uint64_t took)
+{
+	if (took < *least)
+		*least = took;
 }
 
 /* In random order, so that nothing is learned from the pfn before. */
 TEST(bench, bench_lookups, "pfn_to_mfn and mfn_to_pfn, a lookup", .bench = true)
 {
 	static uint64_t pfns[LOOKUPS], mfns[LOOKUPS];
-	uint64_t start, sum = 0, empty, i;
+	uint64_t p2m = UINT64_MAX, m2p = UINT64_MAX, start, wrong = 0, i;
+	unsigned int round;
 	struct rng rng;
 
 	rng_seed(&rng, boot_info()->options.seed);
 	for (i = 0; i < LOOKUPS; i++)
 		pfns[i] = rng_below(&rng, boot_info()->nr_pages);
-	start = rdtsc();
-	for (i = 0; i < LOOKUPS; i++) {
-		sum += pfns[i];
-		barrier();
+	for (round = 0; round < 8; round++) {
+		start = rdtsc();
+		for (i = 0; i < LOOKUPS; i++)
+			mfns[i] = mfn_x(pfn_to_mfn(_pfn(pfns[i])));
+		keep_least(&p2m, rdtsc() - start);
+		start = rdtsc();
+		for (i = 0; i < LOOKUPS; i++)
+			wrong += pfn_x(mfn_to_pfn(_mfn(mfns[i]))) != pfns[i];
+		keep_least(&m2p, rdtsc() - start);
 	}
-	empty = rdtsc() - start;
-	start = rdtsc();
-	for (i = 0; i < LOOKUPS; i++) {
-		mfns[i] = mfn_x(pfn_to_mfn(_pfn(pfns[i])));
-		barrier();
-	}
-	bench_report("pfn_to_mfn", rdtsc() - start - empty, LOOKUPS, "instructions");
-	start = rdtsc();
-	for (i = 0; i < LOOKUPS; i++)
-		sum += pfn_x(mfn_to_pfn(_mfn(mfns[i])));
-	bench_report("mfn_to_pfn", rdtsc() - start - empty, LOOKUPS, "instructions");
-	for (i = 0; i < LOOKUPS; i++)
-		sum -= 2 * pfns[i];
-	CHECK_EQ(sum, 0);
+	/* The loops' own instructions, some five a round, are in the figures. */
+	bench_report("pfn_to_mfn", p2m, LOOKUPS, "instructions");
+	bench_report("mfn_to_pfn", m2p, LOOKUPS, "instructions");
+	CHECK_EQ(wrong, 0);
 }
 
 /* The price of Xen: nothing done, one entry changed and changed back. */

@@ -93,6 +93,21 @@ static const char *compare(const struct p2m *tree, uint64_t offset, uint64_t ste
 	return NULL;
 }
 
+/* The walk over runs of RAM, from @pfn of the window on. */
+static const char *compare_runs(const struct p2m *tree, uint64_t pfn)
+{
+	uint64_t next = pfn_x(p2m_ram_next(tree, _pfn(pfn)));
+
+	while (pfn < LAST_END && p2m_entry_kind(flat_get(pfn)) != P2M_RAM)
+		pfn++;
+	if (pfn < LAST_END ? next != pfn : next < P2M_RANDOM_END)
+		return "p2m_ram_next() is another pfn";
+	next = pfn_x(p2m_ram_end(tree, _pfn(pfn)));
+	while (pfn < LAST_END && p2m_entry_kind(flat_get(pfn)) == P2M_RAM)
+		pfn++;
+	return next == pfn ? NULL : "p2m_ram_end() is another pfn";
+}
+
 /* What p2m_move_leaf() must answer, memory allowing. */
 static int flat_move(uint64_t from, uint64_t to)
 {
@@ -193,6 +208,8 @@ const char *p2m_random(struct p2m *tree, struct rng *rng, uint64_t ops, void (*l
 		wrong = rng_below(rng, 12) ? one_change(tree, rng) : one_move(tree, rng);
 		if (!wrong)
 			wrong = compare(tree, *at % 7, *at % 16 ? 7 : 1);
+		if (!wrong)
+			wrong = compare_runs(tree, FIRST + rng_below(rng, WINDOW));
 		if (!wrong && tree->pages - pages != flat_pages())
 			wrong = "the tree has another number of pages";
 		want = flat_max_pfn() > max_pfn ? flat_max_pfn() : max_pfn;

@@ -75,30 +75,41 @@ static bool own(uint64_t mfn)
 	return pfn < boot_info()->nr_pages && mfn_x(boot_mfn(boot_info(), _pfn(pfn))) == mfn;
 }
 
+/* MFNs that one piece of the M2P is for: it is populated in 2 MiB at least. */
+#define M2P_PIECE (UINT64_C(0x200000) / sizeof(uint64_t))
+
 /*
- * Searched between 16 MiB, below which are the devices of old, and the highest frame of the guest's below 2 GiB:
- * what is there is RAM on any machine that Xen runs on. Frames of nobody read ~0 in the M2P.
+ * The highest frame below 2 GiB that is somebody else's, or nobody's. Searched from the highest
+ * frame that has an owner at all down to 16 MiB, below which are the devices of old: what lies
+ * between is RAM on any machine that Xen runs on. Frames of nobody, or of Xen, read ~0 in the
+ * M2P.
  */
 static uint64_t find_mfn(bool has_owner)
 {
-	uint64_t mfn, pfn, top = 0, found = 0;
+	const uint64_t *m2p = raw_ptr(MACH2PHYS_VIRT_START);
+	uint64_t mfn, pfn = 0;
+	bool in_ram = false;
 
-	for (pfn = 0; pfn < pfn_x(boot_info()->region_end); pfn++) {
-		mfn = mfn_x(boot_mfn(boot_info(), _pfn(pfn)));
-		if (mfn < 0x80000 && mfn > top)
-			top = mfn;
+	for (mfn = 0x80000; mfn-- > 0x1000;) {
+		if (probe_load64(&m2p[mfn], &pfn)) {
+			mfn -= mfn % M2P_PIECE;
+			continue;
+		}
+		in_ram |= pfn != INVALID_PFN_X;
+		if (in_ram && (pfn != INVALID_PFN_X) == has_owner && !own(mfn))
+			return mfn;
 	}
-	for (mfn = 0x1000; mfn < top && !found; mfn++)
-		if ((raw_m2p(mfn) != INVALID_PFN_X) == has_owner && !own(mfn))
-			found = mfn;
-	return found;
+	return 0;
 }
 
+/*
+ * A free frame may have become this guest's meanwhile, by an exchange: looked at again each time.
+ */
 uint64_t raw_unowned_mfn(void)
 {
 	static uint64_t mfn;
 
-	if (!mfn)
+	if (!mfn || raw_m2p(mfn) != INVALID_PFN_X)
 		mfn = find_mfn(false);
 	if (!mfn)
 		test_error("no frame of Xen's is found");
@@ -109,7 +120,7 @@ uint64_t raw_foreign_mfn(void)
 {
 	static uint64_t mfn;
 
-	if (!mfn && !boot_info()->initdomain)
+	if (!boot_info()->initdomain && (!mfn || own(mfn)))
 		mfn = find_mfn(true);
 	return mfn;
 }
@@ -130,7 +141,7 @@ domid_t raw_own_domid(void)
 
 long raw_update(uint64_t ptr, uint64_t val)
 {
-	struct mmu_update request = {.ptr = ptr, .val = val};
+	struct mmu_update request = { .ptr = ptr, .val = val };
 	unsigned int done = 99;
 	long rc = hypercall_mmu_update(&request, 1, &done, DOMID_SELF);
 
@@ -145,7 +156,7 @@ long raw_set(const uint64_t *entry, uint64_t val)
 
 long raw_ext(unsigned int cmd, uint64_t arg1, uint64_t arg2)
 {
-	struct mmuext_op op = {.cmd = cmd};
+	struct mmuext_op op = { .cmd = cmd };
 	unsigned int done = 99;
 	long rc;
 
@@ -243,8 +254,8 @@ long raw_exchange(const void *page)
 {
 	uint64_t in = mfn_x(raw_mfn(page)), out = pfn_x(boot_va_pfn(page));
 	struct xen_memory_exchange exch = {
-		.in = {.nr_extents = 1, .domid = DOMID_SELF},
-		.out = {.nr_extents = 1, .domid = DOMID_SELF},
+		.in = { .nr_extents = 1, .domid = DOMID_SELF },
+		.out = { .nr_extents = 1, .domid = DOMID_SELF },
 	};
 	long rc;
 
@@ -264,7 +275,8 @@ static uint64_t mix(const uint64_t *entry)
 {
 	uint64_t v = (READ_ONCE(*entry) & ~PTE_AD) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (v ^ (v >> 32) ^ ((uintptr_t)entry & PAGE_OFFSET_MASK)) * UINT64_C(0xbf58476d1ce4e5b9);
+	return (v ^ (v >> 32) ^ ((uintptr_t)entry & PAGE_OFFSET_MASK)) *
+	       UINT64_C(0xbf58476d1ce4e5b9);
 }
 
 /*
@@ -286,7 +298,10 @@ static void hash_all(uint64_t hash[HASHES])
 	}
 }
 
-/* One scratch page: mapped as it was, with the frame that the mfn_list says; untyped but writable. */
+/*
+ * One scratch page: mapped as it was, with the frame that the mfn_list says; untyped but
+ * writable.
+ */
 static void check_page(unsigned int n)
 {
 	const uint64_t *page = raw_page(n), *entry = raw_entry(page, 1);
@@ -307,8 +322,8 @@ static void check_page(unsigned int n)
 static void mend(void)
 {
 	unsigned int n, done;
-	struct mmuext_op op = {.cmd = MMUEXT_UNPIN_TABLE};
-	struct mmu_update request = {.val = 0};
+	struct mmuext_op op = { .cmd = MMUEXT_UNPIN_TABLE };
+	struct mmu_update request = { .val = 0 };
 	long rc = 0;
 
 	for (n = 0; n < RAW_SLOTS; n++) {

@@ -2,10 +2,10 @@
 /*
  * Raw calls for tests of Xen's rules: what no typed wrapper of the kernel's would pass.
  *
- * Such a test is a RAW_TEST. It runs in the early phase, on start of day's live tables, where every
- * frame of the boot region has exactly one mapping: boot_va(pfn). Its memory is a few scratch pages of the
- * suite's own .bss, all writable and zero when it starts; its addresses are those pages' own, and
- * L4 slots that nobody uses.
+ * Such a test is a RAW_TEST. It runs in the early phase, on start of day's live tables, where
+ * every frame of the boot region has exactly one mapping: boot_va(pfn). Its memory is a few
+ * scratch pages of the suite's own .bss, all writable and zero when it starts; its addresses are
+ * those pages' own, and L4 slots that nobody uses.
  *
  *   live L4                    scratch pages
  *   +------------------+
@@ -14,8 +14,8 @@
  *   +------------------+
  *
  * After it everything must be as before, and raw_run() looks: the tables of start of day hold the
- * same entries, every scratch page is mapped as it was and writable, its frame can't be pinned or unpinned
- * (so it is no table and no descriptor page, and nothing pins it), and the M2P names it.
+ * same entries, every scratch page is mapped as it was and writable, its frame can't be pinned or
+ * unpinned (so it is no table and no descriptor page, and nothing pins it), and the M2P names it.
  *
  * Rules that tests quote as "ABI:" are in docs/; names of functions are Xen's, in xen/arch/x86/mm.c
  * unless another file is named.
@@ -36,26 +36,26 @@
 #include "suite.h"
 
 /* A test of the early phase that leaves nothing behind, which is checked. */
-#define RAW_TEST(group_, name_, story_, ...)                                                       \
-	static void raw_##name_(void);                                                             \
-	TEST(group_, name_, story_, .phase = TEST_EARLY, ##__VA_ARGS__)                            \
-	{                                                                                          \
-		raw_run(raw_##name_);                                                              \
-	}                                                                                          \
+#define RAW_TEST(group_, name_, story_, ...)                            \
+	static void raw_##name_(void);                                  \
+	TEST(group_, name_, story_, .phase = TEST_EARLY, ##__VA_ARGS__) \
+	{                                                               \
+		raw_run(raw_##name_);                                   \
+	}                                                               \
 	static void raw_##name_(void)
 
 #define RAW_PAGES 24
 
 /* Two L4 slots of nobody: not Xen's, not the kernel's (layout.h), not below 256. */
-#define RAW_SLOT 400
+#define RAW_SLOT  400
 #define RAW_SLOTS 2
-#define RAW_VA UINT64_C(0xffffc80000000000)
+#define RAW_VA	  UINT64_C(0xffffc80000000000)
 _Static_assert((RAW_VA >> 39 & 511) == RAW_SLOT, "its first address");
 
 /* Entries of a table that a test writes into pages of its own. */
 #define RAW_LINK (PTE_P | PTE_RW | PTE_US | PTE_A)
-#define RAW_RO (PTE_P | PTE_A)
-#define RAW_RW (PTE_P | PTE_RW | PTE_A)
+#define RAW_RO	 (PTE_P | PTE_A)
+#define RAW_RW	 (PTE_P | PTE_RW | PTE_A)
 
 void raw_run(void (*test)(void));
 
@@ -115,8 +115,9 @@ void raw_rw_all(unsigned int first, unsigned int last);
 uint64_t raw_pte(const void *page, uint64_t flags);
 
 /*
- * Links RAW_SLOT -> l3 -> l2 -> l1, slot 0 of each, after making the three read-only; what l1 maps is
- * for the caller to fill in before. raw_unlink_tree() undoes both. Failures fail the test.
+ * Links RAW_SLOT -> l3 -> l2 -> l1, slot 0 of each, after making the three read-only; what l1
+ * maps is for the caller to fill in before. raw_unlink_tree() undoes both. Failures fail the
+ * test.
  */
 void raw_link_tree(uint64_t *l3, uint64_t *l2, uint64_t *l1);
 void raw_unlink_tree(uint64_t *l3, uint64_t *l2, uint64_t *l1);
@@ -125,15 +126,15 @@ void raw_unlink_tree(uint64_t *l3, uint64_t *l2, uint64_t *l1);
 void raw_check_stored(const uint64_t *entry, unsigned int level, uint64_t written);
 
 /*
- * After its frame went back to Xen: gives scratch page @page the frame @mfn, that Xen has given in its
- * place, in the mfn_list and at its own address.
+ * After its frame went back to Xen: gives scratch page @page the frame @mfn, that Xen has given
+ * in its place, in the mfn_list and at its own address.
  */
 void raw_adopt(const void *page, uint64_t mfn);
 
 /*
- * Changes the frame of scratch page @page for another, by XENMEM_exchange. Xen does so only if nothing
- * at all refers to the frame any more, so that 0 proves that no reference has been lost. The page must
- * be writable and is so again afterwards. Returns Xen's result.
+ * Changes the frame of scratch page @page for another, by XENMEM_exchange. Xen does so only if
+ * nothing at all refers to the frame any more, so that 0 proves that no reference has been lost.
+ * The page must be writable and is so again afterwards. Returns Xen's result.
  */
 long raw_exchange(const void *page);
 

@@ -58,6 +58,60 @@ TEST(m2p, m2p_cross_check, "an M2P entry that the P2M does not confirm is not be
 	frame_free(pfn, 1);
 }
 
+/* Frames that Xen's builder chose and the kernel runs on: each is found under its own pfn. */
+TEST(m2p, m2p_boot_region, "the live frames of the boot region are found by their MFNs")
+{
+	const struct boot_info *bi = boot_info();
+	uint64_t pfn;
+
+	for (pfn = 0; pfn < pfn_x(bi->region_end); pfn++)
+		if (p2m_kind(&kernel_p2m, _pfn(pfn)) == P2M_RAM)
+			REQUIRE(pfn_x(mfn_to_pfn(pfn_to_mfn(_pfn(pfn)))) == pfn);
+}
+
+/*
+ * Frames that no domain's pfn stands for. What Xen keeps for itself, shared_info's among it, reads ~0;
+ * a device's page is where the P2M says it is, or nowhere. 0xfee00 is the local APIC's.
+ */
+TEST(m2p, m2p_xen_and_mmio, "Xen's own frame is INVALID, a device's page is itself if it is identity")
+{
+	pfn_t apic = _pfn(0xfee00), back = mfn_to_pfn(_mfn(0xfee00));
+
+	CHECK(invalid(mfn_x(maddr_to_mfn(boot_info()->shared_info))));
+	if (p2m_kind(&kernel_p2m, apic) == P2M_IDENTITY)
+		CHECK(pfn_eq(back, apic));
+	else
+		CHECK(pfn_eq(back, INVALID_PFN));
+	/* As dom0 the VGA text page: RAM had that pfn at start of day, and has moved. */
+	if (boot_info()->initdomain) {
+		CHECK_EQ(p2m_kind(&kernel_p2m, _pfn(0xb8)), P2M_IDENTITY);
+		CHECK(pfn_eq(mfn_to_pfn(_mfn(0xb8)), _pfn(0xb8)));
+	}
+}
+
+/* A frame that is mapped as foreign is not ours, though our P2M has its MFN and the M2P, whose word
+ * for it is another domain's, may name the very pfn. */
+TEST(m2p, m2p_foreign, "a foreign frame is not found by its MFN")
+{
+	pfn_t far = _pfn(P2M_PFNS - 3000), pfn;
+	enum p2m_kind before = p2m_kind(&kernel_p2m, far);
+	mfn_t mfn;
+
+	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
+	mfn = pfn_to_mfn(pfn);
+	if (CHECK_EQ(p2m_set_foreign(&kernel_p2m, far, mfn), 0)) {
+		CHECK_EQ(m2p_set(mfn, far), 0);
+		CHECK(invalid(mfn_x(mfn)));
+		CHECK_EQ(m2p_sync(&kernel_p2m, pfn, 1), 0);
+		CHECK(pfn_eq(mfn_to_pfn(mfn), pfn));
+	}
+	if (before == P2M_IDENTITY)
+		CHECK_EQ(p2m_set_identity_range(&kernel_p2m, far, pfn_add(far, 1)), 0);
+	else
+		CHECK_EQ(p2m_clear(&kernel_p2m, far), 0);
+	frame_free(pfn, 0);
+}
+
 TEST(m2p, m2p_not_ours, "MMU_MACHPHYS_UPDATE of a frame that is not ours is -EINVAL")
 {
 	CHECK_EQ(m2p_set(_mfn((UINT64_C(1) << 40) - 1), _pfn(0)), -EINVAL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptor tables, the trap table and assists. A frame of the GDT or the LDT has a type of its own, so
- * that no guest writes a descriptor that Xen has not looked at: a call gate or a TSS would lead to
- * ring 0.
+ * Descriptor tables, the trap table and assists. A frame of the GDT or the LDT has a type of its
+ * own, so that no guest writes a descriptor that Xen has not looked at: a call gate or a TSS
+ * would lead to ring 0.
  *
  * Source: pv/descriptor-tables.c, pv/misc-hypercalls.c; vm_assist in common/kernel.c.
  */
@@ -11,7 +11,7 @@
 
 /* A data segment, present, writable, of ring 3; an available 64-bit TSS. */
 #define DESC_DATA UINT64_C(0x00cff3000000ffff)
-#define DESC_TSS UINT64_C(0x0000890000000067)
+#define DESC_TSS  UINT64_C(0x0000890000000067)
 
 #define GDT_MAX 7168 /* 14 pages: Xen's own descriptors begin there */
 
@@ -39,12 +39,13 @@ static exinfo_t load_selector(uint16_t selector)
 	return exinfo;
 }
 
-RAW_TEST(neg_desc, neg_gdt, "the GDT: no writable frame, none of another's, no bad descriptor, not too long")
+RAW_TEST(neg_desc, neg_gdt,
+	 "the GDT: no writable frame, none of another's, no bad descriptor, not too long")
 {
 	uint64_t *gdt = raw_page(0), mfn = mfn_x(raw_mfn(gdt));
-	const uint64_t bad[] = {raw_unowned_mfn(), UINT64_C(1) << 28, UINT64_C(1) << 39, UINT64_MAX,
-				mfn_x(boot_mfn(boot_info(), boot_info()->l4))};
-	uint64_t two[2] = {mfn, 0};
+	const uint64_t bad[] = { raw_unowned_mfn(), UINT64_C(1) << 28, UINT64_C(1) << 39,
+				 UINT64_MAX, mfn_x(boot_mfn(boot_info(), boot_info()->l4)) };
+	uint64_t two[2] = { mfn, 0 };
 	size_t i;
 
 	CHECK_EQ(set_gdt(&mfn, 512), -EINVAL); /* still writable */
@@ -108,7 +109,8 @@ RAW_TEST(neg_desc, neg_ldt, "the LDT: aligned, at most 8192 entries, not at Xen'
 	CHECK_EQ(load_selector(7), EXINFO(VECTOR_GP, 4));
 	/*
 	 * A page of it gets its type by the first use, which fails for a writable page as it does
-	 * for one that is not there: by a page fault in the LDT (handle_ldt_mapping_fault in traps.c).
+	 * for one that is not there: by a page fault in the LDT (handle_ldt_mapping_fault in
+	 * traps.c).
 	 */
 	CHECK_EQ(set_ldt((uintptr_t)ldt, 1), 0);
 	CHECK_EQ(load_selector(7), EXINFO_PF(0));
@@ -123,7 +125,10 @@ RAW_TEST(neg_desc, neg_ldt, "the LDT: aligned, at most 8192 entries, not at Xen'
 	CHECK_EQ(raw_rw(ldt), 0);
 }
 
-/* The address is a machine address of the guest's choice: any of 8 bytes in any of its plain frames. */
+/*
+ * The address is a machine address of the guest's choice: any of 8 bytes in any of its plain
+ * frames.
+ */
 RAW_TEST(neg_desc, neg_update_descriptor,
 	 "update_descriptor: aligned, no TSS or gate, no page table; a plain page takes it")
 {
@@ -147,9 +152,10 @@ RAW_TEST(neg_desc, neg_update_descriptor,
 
 /* Not a table as such, but an address that Xen jumps to on the guest's behalf. Entries before the
  * bad one are taken: the one used here is what the kernel itself has there. */
-RAW_TEST(neg_desc, neg_trap_table, "a handler at a non-canonical address is -EINVAL, a bad list -EFAULT")
+RAW_TEST(neg_desc, neg_trap_table,
+	 "a handler at a non-canonical address is -EINVAL, a bad list -EFAULT")
 {
-	struct trap_info traps[2] = {{.vector = 0x99, .cs = FLAT_KERNEL_CS}, {.vector = 0}};
+	struct trap_info traps[2] = { { .vector = 0x99, .cs = FLAT_KERNEL_CS }, { .vector = 0 } };
 
 	traps[0].address = UINT64_C(1) << 63;
 	CHECK_EQ(hypercall_set_trap_table(traps), -EINVAL);
@@ -164,15 +170,18 @@ RAW_TEST(neg_desc, neg_trap_table, "a handler at a non-canonical address is -EIN
 /* Assists change what the rest of this suite tests; those unknown must stay off. */
 RAW_TEST(neg_desc, neg_vm_assist, "unknown assists are -EINVAL, unknown commands -ENOSYS")
 {
-	static const unsigned int types[] = {6, 31, 63, 64, 100, UINT32_MAX};
+	static const unsigned int types[] = { 6, 31, 63, 64, 100, UINT32_MAX };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, VMASST_CMD_enable, types[i], 0, 0, 0),
-			 -EINVAL);
-		CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, VMASST_CMD_disable, types[i], 0, 0, 0),
+		CHECK_EQ(
+			hypercall_raw(__HYPERVISOR_vm_assist, VMASST_CMD_enable, types[i], 0, 0, 0),
+			-EINVAL);
+		CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, VMASST_CMD_disable, types[i], 0, 0,
+				       0),
 			 -EINVAL);
 	}
-	CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, 5, VMASST_TYPE_m2p_strict, 0, 0, 0), -ENOSYS);
+	CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, 5, VMASST_TYPE_m2p_strict, 0, 0, 0),
+		 -ENOSYS);
 	CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, UINT32_MAX, 0, 0, 0, 0), -ENOSYS);
 }

@@ -8,7 +8,8 @@
 #include <pinion/lib/string.h>
 
 /* An unknown command must not pass for one that did its work. */
-RAW_TEST(neg_ext, neg_ext_command, "unknown mmuext commands are -ENOSYS, those of superpages -EOPNOTSUPP")
+RAW_TEST(neg_ext, neg_ext_command,
+	 "unknown mmuext commands are -ENOSYS, those of superpages -EOPNOTSUPP")
 {
 	CHECK_EQ(raw_ext(14, 0, 0), -ENOSYS);
 	CHECK_EQ(raw_ext(99, 0, 0), -ENOSYS);
@@ -21,7 +22,7 @@ RAW_TEST(neg_ext, neg_ext_command, "unknown mmuext commands are -ENOSYS, those o
 RAW_TEST(neg_ext, neg_ext_bitmap, "a flush by a vCPU bitmap that can't be read is -EINVAL")
 {
 	static uint64_t vcpus = 1;
-	const uint64_t bad[] = {0, XEN_VA_BASE, RAW_VA, UINT64_C(1) << 63};
+	const uint64_t bad[] = { 0, XEN_VA_BASE, RAW_VA, UINT64_C(1) << 63 };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -43,10 +44,10 @@ RAW_TEST(neg_ext, neg_ext_flush, "after each kind of flush the CPU uses the entr
 {
 	static uint64_t vcpus = 1;
 	static const unsigned int kinds[] = {
-		MMUEXT_TLB_FLUSH_LOCAL, MMUEXT_INVLPG_LOCAL, MMUEXT_TLB_FLUSH_MULTI,
-		MMUEXT_INVLPG_MULTI, MMUEXT_TLB_FLUSH_ALL, MMUEXT_INVLPG_ALL,
+		MMUEXT_TLB_FLUSH_LOCAL, MMUEXT_INVLPG_LOCAL,  MMUEXT_TLB_FLUSH_MULTI,
+		MMUEXT_INVLPG_MULTI,	MMUEXT_TLB_FLUSH_ALL, MMUEXT_INVLPG_ALL,
 	};
-	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), word;
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), word = 0;
 	size_t i;
 
 	raw_link_tree(l3, l2, l1);
@@ -68,10 +69,11 @@ RAW_TEST(neg_ext, neg_ext_flush, "after each kind of flush the CPU uses the entr
 }
 
 /* An upper entry's change needs no flush of the guest's: the call makes one at its end. */
-RAW_TEST(neg_ext, neg_ext_flush_upper, "a change in an L2, L3 or L4 is seen as soon as the call is done")
+RAW_TEST(neg_ext, neg_ext_flush_upper,
+	 "a change in an L2, L3 or L4 is seen as soon as the call is done")
 {
-	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), *page = raw_page(3), word;
-	const uint64_t *entry[] = {&l2[0], &l3[0], raw_l4e(RAW_SLOT)};
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), *page = raw_page(3), word = 0;
+	const uint64_t *entry[] = { &l2[0], &l3[0], raw_l4e(RAW_SLOT) };
 	uint64_t was;
 	unsigned int i;
 
@@ -111,10 +113,11 @@ RAW_TEST(neg_ext, neg_ext_flush_cache, "cache flushes: a dom0 may, a plain domU 
 }
 
 /* Both write by Xen's hand, so what the guest itself may not write they must refuse. */
-RAW_TEST(neg_ext, neg_ext_copy, "CLEAR_PAGE and COPY_PAGE write plain frames of the guest's, nothing else")
+RAW_TEST(neg_ext, neg_ext_copy,
+	 "CLEAR_PAGE and COPY_PAGE write plain frames of the guest's, nothing else")
 {
 	uint64_t *table = raw_page(0), *page = raw_page(1), *from = raw_page(2);
-	const uint64_t bad[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 39, UINT64_MAX};
+	const uint64_t bad[] = { raw_unowned_mfn(), 0, UINT64_C(1) << 39, UINT64_MAX };
 	uint64_t page_mfn = mfn_x(raw_mfn(page)), table_mfn = mfn_x(raw_mfn(table));
 	size_t i;
 
@@ -143,10 +146,11 @@ RAW_TEST(neg_ext, neg_ext_copy, "CLEAR_PAGE and COPY_PAGE write plain frames of 
 RAW_TEST(neg_ext, neg_ext_pointers,
 	 "a bad list is -EFAULT, a bad place for the count is ignored, it stops at the first error")
 {
-	struct mmuext_op *const bad[] = {NULL, raw_ptr(XEN_VA_BASE), raw_ptr(RAW_VA)};
+	struct mmuext_op *const bad[] = { NULL, raw_ptr(XEN_VA_BASE), raw_ptr(RAW_VA) };
 	uint64_t *page = raw_page(0);
-	struct mmuext_op op[3] = {{.cmd = MMUEXT_TLB_FLUSH_LOCAL}, {.cmd = 99},
-				  {.cmd = MMUEXT_PIN_L1_TABLE}};
+	struct mmuext_op op[3] = { { .cmd = MMUEXT_TLB_FLUSH_LOCAL },
+				   { .cmd = 99 },
+				   { .cmd = MMUEXT_PIN_L1_TABLE } };
 	unsigned int done;
 	size_t i;
 

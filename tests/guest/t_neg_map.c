@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which mappings Xen lets a guest make. Every frame has one type at a time (table of a level, descriptor
- * page, writable) and a count of the references to it as that; a mapping with RW is a reference
- * as writable, so that a table is never writable by the guest that it binds. And a guest maps its
- * own frames only.
+ * Which mappings Xen lets a guest make. Every frame has one type at a time (table of a level,
+ * descriptor page, writable) and a count of the references to it as that; a mapping with RW is a
+ * reference as writable, so that a table is never writable by the guest that it binds. And a
+ * guest maps its own frames only.
  *
  * Source: get_page_from_l1e, mod_l1_entry, __do_update_va_mapping; ABI: 'What must fail, and how'.
  */
@@ -13,12 +13,12 @@
 #define ALIAS (RAW_VA + 3 * PAGE_SIZE)
 
 /* Device memory of any PC: the VGA's text page, and a page of the PCI hole below 4 GiB. */
-#define VGA_MFN 0xb8
-#define PCI_HOLE_MFN 0xfd000
+#define VGA_MFN	       0xb8
+#define PCI_HOLE_MFN   0xfd000
 #define LOCAL_APIC_MFN 0xfee00
 
 /* Beyond what any CPU addresses, but not the highest number. */
-#define HUGE_MFN (UINT64_C(1) << 39)
+#define HUGE_MFN     (UINT64_C(1) << 39)
 #define ALL_ONES_MFN ((UINT64_C(1) << 40) - 1)
 
 static bool dom0(void)
@@ -44,8 +44,8 @@ static void refuse_both(uint64_t val, long want)
 }
 
 /*
- * Tables of each level, all in use and one of them pinned too. If one could be made writable, by its own
- * mapping or by another, the guest would write its own page tables.
+ * Tables of each level, all in use and one of them pinned too. If one could be made writable, by
+ * its own mapping or by another, the guest would write its own page tables.
  */
 RAW_TEST(neg_map, neg_map_table_writable,
 	 "a table, in use or pinned, can't be mapped writable at its own address or at another")
@@ -92,12 +92,13 @@ RAW_TEST(neg_map, neg_map_foreign, "a frame of Xen's or of another domain is not
 }
 
 /*
- * dom0 drives the devices and may map what is no RAM, but Xen's own local APIC; another domain only what it is given.
- * Left to the guest's wish, such a mapping would be cached: Xen makes it uncached (XSA-154).
+ * dom0 drives the devices and may map what is no RAM, but Xen's own local APIC; another domain
+ * only what it is given. Left to the guest's wish, such a mapping would be cached: Xen makes it
+ * uncached (XSA-154).
  */
 RAW_TEST(neg_map, neg_map_mmio, "MMIO and what lies above RAM: dom0 may, uncached; a domU may not")
 {
-	static const uint64_t mfns[] = {VGA_MFN, PCI_HOLE_MFN};
+	static const uint64_t mfns[] = { VGA_MFN, PCI_HOLE_MFN };
 	const uint64_t *page = raw_page(4);
 	uint64_t word = 0;
 	size_t i;
@@ -121,10 +122,13 @@ RAW_TEST(neg_map, neg_map_mmio, "MMIO and what lies above RAM: dom0 may, uncache
 	refuse_both(pte_make(_mfn(ALL_ONES_MFN), RAW_RO), -EINVAL);
 }
 
-/* A domain without devices has no use for uncached RAM, and would make Xen's view of it incoherent. */
+/*
+ * A domain without devices has no use for uncached RAM, and would make Xen's view of it
+ * incoherent.
+ */
 RAW_TEST(neg_map, neg_map_cache_bits, "PCD, PWT and PAT on RAM: dom0 may, a plain domU may not")
 {
-	static const uint64_t bits[] = {PTE_PCD, PTE_PWT, PTE_PAT, PTE_PCD | PTE_PWT | PTE_PAT};
+	static const uint64_t bits[] = { PTE_PCD, PTE_PWT, PTE_PAT, PTE_PCD | PTE_PWT | PTE_PAT };
 	const uint64_t *page = raw_page(4);
 	size_t i;
 
@@ -141,7 +145,10 @@ RAW_TEST(neg_map, neg_map_cache_bits, "PCD, PWT and PAT on RAM: dom0 may, a plai
 	}
 }
 
-/* update_va_mapping finds the L1 itself, and must find none in Xen's part, whose L1s are no guest's. */
+/*
+ * update_va_mapping finds the L1 itself, and must find none in Xen's part, whose L1s are no
+ * guest's.
+ */
 RAW_TEST(neg_map, neg_map_no_l1,
 	 "no mapping at Xen's addresses, at non-canonical ones, or where there is no L1")
 {
@@ -187,7 +194,7 @@ RAW_TEST(neg_map, neg_map_bad_bitmap,
 {
 	const uint64_t *page = raw_page(4);
 	/* Xen's, and an address that nothing maps. The low two bits are the kind of flush. */
-	static const uint64_t bad[] = {XEN_VA_BASE, RAW_VA};
+	static const uint64_t bad[] = { XEN_VA_BASE, RAW_VA };
 	static uint64_t good = 1;
 	uint64_t word = 0;
 	size_t i;
@@ -198,11 +205,13 @@ RAW_TEST(neg_map, neg_map_bad_bitmap,
 		CHECK_EQ(*raw_entry(page, 1), 0);
 		CHECK_EQ(raw_rw(page), 0);
 		CHECK_EQ(hypercall_update_va_mapping((uintptr_t)page, raw_pte(page, RAW_RO),
-						     UVMF_TLB_FLUSH | bad[i]), -EFAULT);
+						     UVMF_TLB_FLUSH | bad[i]),
+			 -EFAULT);
 		raw_check_stored(raw_entry(page, 1), 1, raw_pte(page, RAW_RO));
 		CHECK_EQ(raw_rw(page), 0);
 	}
-	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)page, 0, UVMF_INVLPG | (uintptr_t)&good), 0);
+	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)page, 0, UVMF_INVLPG | (uintptr_t)&good),
+		 0);
 	CHECK_EQ(probe_load64(page, &word), EXINFO_PF(0));
 	CHECK_EQ(raw_rw(page), 0);
 }
@@ -213,8 +222,8 @@ RAW_TEST(neg_map, neg_map_domid,
 {
 	const uint64_t *page = raw_page(4);
 	uint64_t val = raw_pte(page, RAW_RW);
-	struct mmu_update request = {.ptr = raw_maddr(raw_entry(page, 1)), .val = val};
-	struct mmuext_op op = {.cmd = MMUEXT_TLB_FLUSH_LOCAL};
+	struct mmu_update request = { .ptr = raw_maddr(raw_entry(page, 1)), .val = val };
+	struct mmuext_op op = { .cmd = MMUEXT_TLB_FLUSH_LOCAL };
 	/* For a dom0 there is no other domain in the rig: nobody has number 1. */
 	domid_t own = raw_own_domid(), other = dom0() ? 1 : 0;
 	long want = dom0() ? -ESRCH : -EPERM;
@@ -223,13 +232,16 @@ RAW_TEST(neg_map, neg_map_domid,
 	CHECK_EQ(hypercall_mmu_update(&request, 1, &done, own), -ESRCH);
 	CHECK_EQ(hypercall_mmuext_op(&op, 1, &done, own), -ESRCH);
 	CHECK_EQ(hypercall_raw(__HYPERVISOR_update_va_mapping_otherdomain, (uintptr_t)page, val, 0,
-			       own, 0), -ESRCH);
+			       own, 0),
+		 -ESRCH);
 	CHECK_EQ(hypercall_mmu_update(&request, 1, &done, other), want);
 	CHECK_EQ(hypercall_mmuext_op(&op, 1, &done, other), want);
 	CHECK_EQ(hypercall_raw(__HYPERVISOR_update_va_mapping_otherdomain, (uintptr_t)page, val, 0,
-			       other, 0), want);
+			       other, 0),
+		 want);
 	CHECK_EQ(hypercall_raw(__HYPERVISOR_update_va_mapping_otherdomain, (uintptr_t)page, val, 0,
-			       DOMID_SELF, 0), 0);
+			       DOMID_SELF, 0),
+		 0);
 	CHECK_EQ(raw_rw(page), 0);
 }
 
@@ -240,7 +252,8 @@ RAW_TEST(neg_map, neg_map_domid,
 RAW_TEST(neg_map, neg_map_not_present, "a non-present entry is stored as it is written")
 {
 	static const uint64_t values[] = {
-		PTE_RW, PTE_RW | PTE_US | PTE_NX, PTE_AVL, PTE_PCD | PTE_PWT | PTE_PAT | PTE_G,
+		PTE_RW,		 PTE_RW | PTE_US | PTE_NX,
+		PTE_AVL,	 PTE_PCD | PTE_PWT | PTE_PAT | PTE_G,
 		PTE_AD | PTE_GK, PTE_NX | (UINT64_C(0x3f) << 53),
 	};
 	const uint64_t *page = raw_page(4);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving frames back and getting others. The calls count rather than fail, and a frame that something
- * still refers to is not free: a mapping, a pin, a table's entry each hold it.
+ * Giving frames back and getting others. The calls count rather than fail, and a frame that
+ * something still refers to is not free: a mapping, a pin, a table's entry each hold it.
  *
  * Where a scratch page's frame changes, raw_adopt() gives it the new one, in the mfn_list too.
  *
@@ -12,7 +12,7 @@
 
 static struct xen_memory_reservation reservation(uint64_t *frames, unsigned long nr)
 {
-	struct xen_memory_reservation res = {.nr_extents = nr, .domid = DOMID_SELF};
+	struct xen_memory_reservation res = { .nr_extents = nr, .domid = DOMID_SELF };
 
 	set_xen_guest_handle(res.extent_start, frames);
 	return res;
@@ -43,7 +43,8 @@ static long owned(void)
 
 /* Success is 1 frame given back, though it is not free yet: Xen counts it as the guest's until the
  * last mapping goes, and then it is gone for good. */
-RAW_TEST(neg_memory, neg_decrease_mapped, "a mapped frame is given back with success, and freed when unmapped")
+RAW_TEST(neg_memory, neg_decrease_mapped,
+	 "a mapped frame is given back with success, and freed when unmapped")
 {
 	uint64_t *page = raw_page(0), mfn = mfn_x(raw_mfn(page)), word = 0, fresh;
 	long before = owned();
@@ -66,7 +67,8 @@ RAW_TEST(neg_memory, neg_decrease_mapped, "a mapped frame is given back with suc
 	raw_adopt(page, fresh);
 }
 
-RAW_TEST(neg_memory, neg_decrease_pinned, "a pinned frame is given back with success, and freed when unpinned")
+RAW_TEST(neg_memory, neg_decrease_pinned,
+	 "a pinned frame is given back with success, and freed when unpinned")
 {
 	uint64_t *page = raw_page(0), mfn = mfn_x(raw_mfn(page)), fresh;
 	long before = owned();
@@ -86,10 +88,11 @@ RAW_TEST(neg_memory, neg_decrease_pinned, "a pinned frame is given back with suc
 }
 
 /* The count is the answer. A caller that looks for a negative number sees none. */
-RAW_TEST(neg_memory, neg_decrease_unowned, "frames that are not the guest's: 0 given back, and no errno")
+RAW_TEST(neg_memory, neg_decrease_unowned,
+	 "frames that are not the guest's: 0 given back, and no errno")
 {
-	const uint64_t mfns[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 28, UINT64_C(1) << 39, UINT64_MAX,
-				 raw_foreign_mfn()};
+	const uint64_t mfns[] = { raw_unowned_mfn(), 0,		 UINT64_C(1) << 28,
+				  UINT64_C(1) << 39, UINT64_MAX, raw_foreign_mfn() };
 	long before = owned();
 	size_t i;
 
@@ -99,10 +102,12 @@ RAW_TEST(neg_memory, neg_decrease_unowned, "frames that are not the guest's: 0 g
 }
 
 /* An exchange takes the frame out of the guest's hands, so nothing may refer to it. */
-RAW_TEST(neg_memory, neg_exchange, "a mapped or pinned frame is not exchanged (-EINVAL), an unmapped one is")
+RAW_TEST(neg_memory, neg_exchange,
+	 "a mapped or pinned frame is not exchanged (-EINVAL), an unmapped one is")
 {
 	uint64_t *page = raw_page(0), in = mfn_x(raw_mfn(page)), out = pfn_x(boot_va_pfn(page));
-	struct xen_memory_exchange exch = {.in = reservation(&in, 1), .out = reservation(&out, 1)};
+	struct xen_memory_exchange exch = { .in = reservation(&in, 1),
+					    .out = reservation(&out, 1) };
 	long before = owned();
 
 	CHECK_EQ(hypercall_memory_op(XENMEM_exchange, &exch), -EINVAL);
@@ -124,11 +129,11 @@ RAW_TEST(neg_memory, neg_exchange, "a mapped or pinned frame is not exchanged (-
 }
 
 #define EXTENT_ORDER 9
-#define EXTENTS_MAX 64
+#define EXTENTS_MAX  64
 
 /*
- * Xen gives no more than the toolstack allows. In pieces of 2 MiB until it refuses, then all given back;
- * where the limit is too far away to be reached so, as for a dom0, it is not.
+ * Xen gives no more than the toolstack allows. In pieces of 2 MiB until it refuses, then all
+ * given back; where the limit is too far away to be reached so, as for a dom0, it is not.
  */
 RAW_TEST(neg_memory, neg_populate_limit, "beyond the domain's limit 0 frames come, and no errno",
 	 .needs = "domU")

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What a guest's loads and stores meet in Xen's part of the address space; and no such hypercall. */
+/*
+ * What a guest's loads and stores meet in Xen's part of the address space; and no such hypercall.
+ */
 #include "raw.h"
 
 #define M2P_END UINT64_C(0xffff804000000000)
 
-/* The first MFN without RAM anywhere near: pieces of the M2P without RAM behind them are not there. */
+/*
+ * The first MFN without RAM anywhere near: pieces of the M2P without RAM behind them are not
+ * there.
+ */
 static uint64_t m2p_hole(void)
 {
 	uint64_t mfn, word = 0;
@@ -36,12 +41,15 @@ RAW_TEST(neg_misc, neg_m2p_access,
 
 /*
  * Xen's own entries have no U, and a guest's kernel runs in ring 3. What it is told is a fault by
- * protection as a kernel would see it: Xen takes the U out of the error code (pv_inject_event). With
- * XPTI the guest's CPU does not even see the entries, and the fault is one of 'not there'.
+ * protection as a kernel would see it: Xen takes the U out of the error code (pv_inject_event).
+ * With XPTI the guest's CPU does not even see the entries, and the fault is one of 'not there'.
  */
 RAW_TEST(neg_misc, neg_xen_access, "Xen's tables and text can be neither read nor written")
 {
-	/* Slot 258 shows the live tables as an array: at the entry of a page that is mapped for sure. */
+	/*
+	 * Slot 258 shows the live tables as an array: at the entry of a page that is mapped for
+	 * sure.
+	 */
 	uint64_t *linear = raw_ptr(UINT64_C(0xffff810000000000));
 	uint64_t *const vas[] = {
 		linear + ((uintptr_t)raw_page(0) >> PAGE_SHIFT & ((UINT64_C(1) << 36) - 1)),
@@ -60,7 +68,9 @@ RAW_TEST(neg_misc, neg_xen_access, "Xen's tables and text can be neither read no
 /* A number that is none must not do what some other number does. */
 RAW_TEST(neg_misc, neg_hypercall_number, "hypercalls that there are not are -ENOSYS")
 {
-	static const unsigned int numbers[] = {11, 38, 47, 56, 63, 64, 999, 0x7fffffff, UINT32_MAX};
+	static const unsigned int numbers[] = {
+		11, 38, 47, 56, 63, 64, 999, 0x7fffffff, UINT32_MAX
+	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++)

@@ -9,7 +9,7 @@
 
 static struct multicall_entry uva_entry(const void *va, uint64_t val)
 {
-	struct multicall_entry call = {.op = __HYPERVISOR_update_va_mapping};
+	struct multicall_entry call = { .op = __HYPERVISOR_update_va_mapping };
 
 	call.args[0] = (uintptr_t)va;
 	call.args[1] = val;
@@ -19,15 +19,16 @@ static struct multicall_entry uva_entry(const void *va, uint64_t val)
 
 /* A queue that looks at the call's result alone never learns of a failure. */
 RAW_TEST(neg_multicall, neg_multicall_goes_on,
-	 "a multicall is 0 and goes on past an unknown call, a nested multicall and a failing update")
+	 "a multicall is 0 and goes on past an unknown call, a nested multicall and a failing "
+	 "update")
 {
 	uint64_t *page = raw_page(0);
 	struct multicall_entry calls[5] = {
 		uva_entry(page, raw_pte(page, RAW_RO)),
-		{.op = 999},
-		{.op = __HYPERVISOR_multicall},
+		{ .op = 999 },
+		{ .op = __HYPERVISOR_multicall },
 		uva_entry(page, pte_make(_mfn(raw_unowned_mfn()), RAW_RO)),
-		{.op = __HYPERVISOR_xen_version},
+		{ .op = __HYPERVISOR_xen_version },
 	};
 
 	/* The fifth runs too, and the nested one has nothing to do. */
@@ -43,7 +44,8 @@ RAW_TEST(neg_multicall, neg_multicall_goes_on,
 
 /* A list whose end is not readable is found out only there: what stands before it has been done. */
 RAW_TEST(neg_multicall, neg_multicall_pointers,
-	 "a multicall list that can't be read is -EFAULT, an empty one 0; entries before the fault are done")
+	 "a multicall list that can't be read is -EFAULT, an empty one 0; entries before the fault "
+	 "are done")
 {
 	uint64_t *page = raw_page(0), *list = raw_page(1);
 	struct multicall_entry *last = (struct multicall_entry *)(list + TABLE_ENTRIES) - 1;
@@ -61,7 +63,8 @@ RAW_TEST(neg_multicall, neg_multicall_pointers,
 }
 
 /* Results must be written: a list in memory that can't be is an error after the entry has run. */
-RAW_TEST(neg_multicall, neg_multicall_read_only, "a read-only list gives -EFAULT after its first entry ran")
+RAW_TEST(neg_multicall, neg_multicall_read_only,
+	 "a read-only list gives -EFAULT after its first entry ran")
 {
 	uint64_t *page = raw_page(0);
 	struct multicall_entry *calls = (struct multicall_entry *)raw_page(1);

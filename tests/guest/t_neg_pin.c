@@ -2,8 +2,8 @@
 /*
  * Pins and base pointers: what makes a plain frame a page table, and what does not.
  *
- * A frame's type can change only while its count is 0. A pin is one bit and one reference; CR3 holds
- * another. Promotion validates every entry, and a frame that fails stays plain.
+ * A frame's type can change only while its count is 0. A pin is one bit and one reference; CR3
+ * holds another. Promotion validates every entry, and a frame that fails stays plain.
  *
  * Source: do_mmuext_op, new_guest_cr3, promote_l1_table to promote_l4_table, _get_page_type.
  */
@@ -17,15 +17,20 @@ static long pin_mfn(unsigned int level, uint64_t mfn)
 /* A frame number that is none, or is none of the guest's. */
 static uint64_t bad_mfn(unsigned int i)
 {
-	const uint64_t mfns[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 28, UINT64_C(1) << 39,
-				 UINT64_C(1) << 52, UINT64_MAX >> PAGE_SHIFT, UINT64_MAX};
+	const uint64_t mfns[] = { raw_unowned_mfn(), 0,
+				  UINT64_C(1) << 28, UINT64_C(1) << 39,
+				  UINT64_C(1) << 52, UINT64_MAX >> PAGE_SHIFT,
+				  UINT64_MAX };
 
 	return i < ARRAY_SIZE(mfns) ? mfns[i] : INVALID_MFN_X - 1;
 }
 
 #define BAD_MFNS 7
 
-/* The frame behind a writable mapping is counted as writable: as a table too, the guest could write it. */
+/*
+ * The frame behind a writable mapping is counted as writable: as a table too, the guest could
+ * write it.
+ */
 RAW_TEST(neg_pin, neg_pin_writable, "a frame with a writable mapping can't be pinned at any level")
 {
 	const uint64_t *page = raw_page(0);
@@ -45,7 +50,7 @@ RAW_TEST(neg_pin, neg_pin_writable, "a frame with a writable mapping can't be pi
 RAW_TEST(neg_pin, neg_pin_other_level,
 	 "a table in use, linked or pinned, can't be pinned at another level")
 {
-	uint64_t *table[] = {raw_page(2), raw_page(1), raw_page(0)};
+	uint64_t *table[] = { raw_page(2), raw_page(1), raw_page(0) };
 	unsigned int level, other;
 
 	raw_link_tree(table[2], table[1], table[0]);
@@ -98,8 +103,9 @@ RAW_TEST(neg_pin, neg_pin_bad_frame,
 }
 
 /*
- * What promotion refuses in an L1. The failing entry is the last, so that all the others, mappings of a data page, have been
- * counted and must be given back: the data page can be a table afterwards.
+ * What promotion refuses in an L1. The failing entry is the last, so that all the others,
+ * mappings of a data page, have been counted and must be given back: the data page can be a table
+ * afterwards.
  */
 RAW_TEST(neg_pin, neg_pin_bad_l1,
 	 "an L1 with a PTE to an unowned frame, or a writable one to a table, is not promoted")
@@ -148,19 +154,21 @@ static void pin_refused(unsigned int level, uint64_t *table, unsigned int slot, 
 }
 
 /* Upper tables: what they link must be able to become a table of the level below. */
-RAW_TEST(neg_pin, neg_pin_bad_upper,
-	 "an L2, L3 or L4 that links a writable page, an unowned one, or with bad flags, is refused")
+RAW_TEST(
+	neg_pin, neg_pin_bad_upper,
+	"an L2, L3 or L4 that links a writable page, an unowned one, or with bad flags, is refused")
 {
 	uint64_t *table = raw_page(0), *below = raw_page(1);
 	/* L4: the first of the slots that are the guest's again, and the last. */
-	static const unsigned int slots[] = {0, 272, 511};
+	static const unsigned int slots[] = { 0, 272, 511 };
 	unsigned int level;
 	size_t i;
 
 	for (level = 2; level <= 4; level++) {
 		for (i = 0; i < ARRAY_SIZE(slots); i++) {
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK));
-			pin_refused(level, table, slots[i], pte_make(_mfn(raw_unowned_mfn()), RAW_LINK));
+			pin_refused(level, table, slots[i],
+				    pte_make(_mfn(raw_unowned_mfn()), RAW_LINK));
 			CHECK_EQ(raw_ro(below), 0);
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK | PTE_PSE));
 			pin_refused(level, table, slots[i], raw_pte(below, RAW_LINK | PTE_PCD));
@@ -174,10 +182,10 @@ RAW_TEST(neg_pin, neg_pin_bad_upper,
 }
 
 /*
- * Xen's own slots are not the guest's to fill, nor to keep empty: whatever is there is replaced by what the
- * live L4 has. Two differ. The linear map (258) leads to the table itself; the M2P (256) is there
- * from the pin on if the guest has the assist m2p_strict, and else from the first use as a base
- * (init_xen_l4_slots, fill_ro_mpt).
+ * Xen's own slots are not the guest's to fill, nor to keep empty: whatever is there is replaced
+ * by what the live L4 has. Two differ. The linear map (258) leads to the table itself; the M2P
+ * (256) is there from the pin on if the guest has the assist m2p_strict, and else from the first
+ * use as a base (init_xen_l4_slots, fill_ro_mpt).
  */
 RAW_TEST(neg_pin, neg_pin_xen_slots, "junk in L4 slots 256-271 is overwritten at the pin")
 {
@@ -203,7 +211,8 @@ RAW_TEST(neg_pin, neg_pin_xen_slots, "junk in L4 slots 256-271 is overwritten at
 }
 
 /* A pin can be taken from the L4 that the CPU is on: CR3's own reference keeps it a table. */
-RAW_TEST(neg_pin, neg_pin_live_l4, "the live L4 can be unpinned, stays a table, and is pinned again")
+RAW_TEST(neg_pin, neg_pin_live_l4,
+	 "the live L4 can be unpinned, stays a table, and is pinned again")
 {
 	void *l4 = boot_va(boot_info()->l4);
 
@@ -216,7 +225,8 @@ RAW_TEST(neg_pin, neg_pin_live_l4, "the live L4 can be unpinned, stays a table, 
 }
 
 /* A table that is none would be walked by the CPU as soon as it is the base. */
-RAW_TEST(neg_pin, neg_baseptr_bad, "no base pointer but an L4: not an L1, a writable page, or Xen's")
+RAW_TEST(neg_pin, neg_baseptr_bad,
+	 "no base pointer but an L4: not an L1, a writable page, or Xen's")
 {
 	uint64_t *l1 = raw_page(0), *rw = raw_page(1);
 	unsigned int i;

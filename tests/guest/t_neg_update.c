@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu_update: which requests Xen refuses, which it takes though they look wrong, and how a call ends
- * that fails on its way.
+ * mmu_update: which requests Xen refuses, which it takes though they look wrong, and how a call
+ * ends that fails on its way.
  *
  * Source: do_mmu_update, mod_l1_entry to mod_l4_entry, get_page_from_l2e to _l4e.
  */
@@ -27,7 +27,7 @@ static void tree_down(void)
 RAW_TEST(neg_update, neg_update_command,
 	 "ptr's command is its low three bits: 0, 2 and 3 write an entry, 4 to 7 are -ENOSYS")
 {
-	static const unsigned int writes[] = {MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_PRESERVE_AD, 3};
+	static const unsigned int writes[] = { MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_PRESERVE_AD, 3 };
 	uint64_t val;
 	unsigned int cmd;
 	size_t i;
@@ -49,8 +49,11 @@ RAW_TEST(neg_update, neg_update_command,
 	tree_down();
 }
 
-/* PRESERVE_AD keeps what the CPU has set meanwhile; NORMAL may lose it, and with it a dirty page. */
-RAW_TEST(neg_update, neg_update_preserve_ad, "PRESERVE_AD keeps A and D of the old entry, NORMAL does not")
+/*
+ * PRESERVE_AD keeps what the CPU has set meanwhile; NORMAL may lose it, and with it a dirty page.
+ */
+RAW_TEST(neg_update, neg_update_preserve_ad,
+	 "PRESERVE_AD keeps A and D of the old entry, NORMAL does not")
 {
 	uint64_t *page = raw_page(3);
 	uint64_t val = raw_pte(page, PTE_P | PTE_RW);
@@ -72,8 +75,9 @@ RAW_TEST(neg_update, neg_update_preserve_ad, "PRESERVE_AD keeps A and D of the o
 /* The table whose entry is to change must be the guest's own. */
 RAW_TEST(neg_update, neg_update_bad_table, "a ptr into a frame that is not the guest's is -EINVAL")
 {
-	const uint64_t mfns[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 28, UINT64_C(1) << 39,
-				 (UINT64_C(1) << 52) - 1, raw_foreign_mfn()};
+	const uint64_t mfns[] = { raw_unowned_mfn(),	   0,
+				  UINT64_C(1) << 28,	   UINT64_C(1) << 39,
+				  (UINT64_C(1) << 52) - 1, raw_foreign_mfn() };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(mfns); i++)
@@ -81,8 +85,8 @@ RAW_TEST(neg_update, neg_update_bad_table, "a ptr into a frame that is not the g
 }
 
 /*
- * A frame that is no table takes any 8 bytes. This is why a request that comes too late, when its table
- * has been freed and used for something else, corrupts that silently: no error tells.
+ * A frame that is no table takes any 8 bytes. This is why a request that comes too late, when its
+ * table has been freed and used for something else, corrupts that silently: no error tells.
  */
 RAW_TEST(neg_update, neg_update_plain_page,
 	 "a ptr into an own page that is no table is a plain write of 8 bytes")
@@ -107,13 +111,14 @@ RAW_TEST(neg_update, neg_update_plain_page,
 }
 
 /*
- * A superpage or a table that is taken for one of another level would give the guest RAM that nobody
- * has checked.
+ * A superpage or a table that is taken for one of another level would give the guest RAM that
+ * nobody has checked.
  */
-RAW_TEST(neg_update, neg_update_bad_link, "links with PSE, G or PCD, and to what is no table below, fail")
+RAW_TEST(neg_update, neg_update_bad_link,
+	 "links with PSE, G or PCD, and to what is no table below, fail")
 {
 	uint64_t *fresh = raw_page(3), *rw = raw_page(4);
-	static const uint64_t bad_flags[] = {PTE_PSE, PTE_G, PTE_PCD, PTE_PWT};
+	static const uint64_t bad_flags[] = { PTE_PSE, PTE_G, PTE_PCD, PTE_PWT };
 	uint64_t far = pte_make(_mfn(UINT64_C(1) << 39), RAW_LINK);
 	uint64_t unowned = pte_make(_mfn(raw_unowned_mfn()), RAW_LINK);
 	const uint64_t *entry;
@@ -143,14 +148,15 @@ RAW_TEST(neg_update, neg_update_bad_link, "links with PSE, G or PCD, and to what
 }
 
 /*
- * One table at two places is legal, at each level: Xen counts it twice. Ranges are shared that way. The second place
- * can have its own rights.
+ * One table at two places is legal, at each level: Xen counts it twice. Ranges are shared that
+ * way. The second place can have its own rights.
  */
-RAW_TEST(neg_update, neg_update_shared, "an L1, an L2 or an L3 may be linked twice, with other rights")
+RAW_TEST(neg_update, neg_update_shared,
+	 "an L1, an L2 or an L3 may be linked twice, with other rights")
 {
 	uint64_t *page = raw_page(3), word = 0;
-	const uint64_t two[] = {RAW_VA + L2_SPAN, RAW_VA + L3_SPAN, RAW_VA + L4_SPAN};
-	const uint64_t *entry[3] = {NULL, NULL, raw_l4e(RAW_SLOT + 1)};
+	const uint64_t two[] = { RAW_VA + L2_SPAN, RAW_VA + L3_SPAN, RAW_VA + L4_SPAN };
+	const uint64_t *entry[3] = { NULL, NULL, raw_l4e(RAW_SLOT + 1) };
 	unsigned int i;
 
 	tree_up();
@@ -173,7 +179,10 @@ RAW_TEST(neg_update, neg_update_shared, "an L1, an L2 or an L3 may be linked twi
 	tree_down();
 }
 
-/* Xen's part of the address space is the same in every guest L4; clearing it would unmap Xen itself. */
+/*
+ * Xen's part of the address space is the same in every guest L4; clearing it would unmap Xen
+ * itself.
+ */
 RAW_TEST(neg_update, neg_update_xen_slots, "L4 slots 256 to 271 can't be written, not even with 0")
 {
 	unsigned int slot;
@@ -197,8 +206,9 @@ RAW_TEST(neg_update, neg_update_xen_slots, "L4 slots 256 to 271 can't be written
 }
 
 /*
- * The requests before the failing one are done, and done says how many; those after it are not looked at. A queue that
- * takes an error for 'none was done' is wrong about the tables from here on.
+ * The requests before the failing one are done, and done says how many; those after it are not
+ * looked at. A queue that takes an error for 'none was done' is wrong about the tables from here
+ * on.
  */
 RAW_TEST(neg_update, neg_update_mid_call,
 	 "good, bad, good: the bad one's error, done 1, the third not run; RO remaps before stay")
@@ -233,10 +243,11 @@ RAW_TEST(neg_update, neg_update_mid_call,
 
 /* The list of requests, and where the count goes. */
 RAW_TEST(neg_update, neg_update_pointers,
-	 "a bad list is -EFAULT, a bad place for the count is ignored, and no requests are a success")
+	 "a bad list is -EFAULT, a bad place for the count is ignored, and no requests are a "
+	 "success")
 {
-	struct mmu_update *const bad[] = {NULL, raw_ptr(XEN_VA_BASE), raw_ptr(RAW_VA + L3_SPAN),
-					  raw_ptr(UINT64_C(1) << 63)};
+	struct mmu_update *const bad[] = { NULL, raw_ptr(XEN_VA_BASE), raw_ptr(RAW_VA + L3_SPAN),
+					   raw_ptr(UINT64_C(1) << 63) };
 	struct mmu_update req;
 	unsigned int done;
 	size_t i;
@@ -260,8 +271,8 @@ RAW_TEST(neg_update, neg_update_pointers,
 }
 
 /*
- * A table that shows itself one level down, so that a guest can read its tables as an array. Read-only
- * that is harmless; writable, or made so later, it is what XSA-182 was about.
+ * A table that shows itself one level down, so that a guest can read its tables as an array.
+ * Read-only that is harmless; writable, or made so later, it is what XSA-182 was about.
  */
 RAW_TEST(neg_update, neg_update_linear,
 	 "a self map is fine read-only at L2, L3 and L4; -EINVAL read-write, or made so")
@@ -288,20 +299,25 @@ RAW_TEST(neg_update, neg_update_linear,
 	/* Through it: the L4 as the last level of an address all of whose indices are the slot. */
 	CHECK_EQ(raw_set(entry[2], raw_pte(live, RAW_RO | PTE_NX)), 0);
 	CHECK_EQ(*(uint64_t *)raw_ptr(UINT64_C(0xffff) << 48 |
-				      (uint64_t)(RAW_SLOT + 1) * (L4_SPAN + L3_SPAN + L2_SPAN + L1_SPAN) |
-				      SLOT_IMAGE * sizeof(uint64_t)) & ~PTE_AD,
+				      (uint64_t)(RAW_SLOT + 1) *
+					      (L4_SPAN + L3_SPAN + L2_SPAN + L1_SPAN) |
+				      SLOT_IMAGE * sizeof(uint64_t)) &
+			 ~PTE_AD,
 		 *raw_l4e(SLOT_IMAGE) & ~PTE_AD);
 	CHECK_EQ(raw_set(entry[2], 0), 0);
 	tree_down();
 }
 
 /* The frames of the M2P are Xen's, but what they say of a guest's frames is that guest's to say. */
-RAW_TEST(neg_update, neg_update_m2p, "the M2P of an own frame takes any value, unchecked; of another's none")
+RAW_TEST(neg_update, neg_update_m2p,
+	 "the M2P of an own frame takes any value, unchecked; of another's none")
 {
-	static const uint64_t values[] = {0, 12345, UINT64_C(1) << 40, UINT64_MAX - 1, UINT64_MAX};
+	static const uint64_t values[] = { 0, 12345, UINT64_C(1) << 40, UINT64_MAX - 1,
+					   UINT64_MAX };
 	uint64_t mfn = mfn_x(raw_mfn(raw_page(3))), ptr = mfn << PAGE_SHIFT | MMU_MACHPHYS_UPDATE;
-	const uint64_t bad[] = {raw_unowned_mfn(), 0, UINT64_C(1) << 28, UINT64_C(1) << 39,
-				(UINT64_C(1) << 52) - 1, raw_foreign_mfn()};
+	const uint64_t bad[] = { raw_unowned_mfn(),	  0,
+				 UINT64_C(1) << 28,	  UINT64_C(1) << 39,
+				 (UINT64_C(1) << 52) - 1, raw_foreign_mfn() };
 	uint64_t before;
 	size_t i;
 

@@ -11,16 +11,17 @@
 static void fill(struct xen_memory_exchange *exch, uint64_t *in, uint64_t *out, unsigned long nr)
 {
 	*exch = (struct xen_memory_exchange){
-		.in = {.nr_extents = nr, .domid = DOMID_SELF},
-		.out = {.nr_extents = nr, .domid = DOMID_SELF},
+		.in = { .nr_extents = nr, .domid = DOMID_SELF },
+		.out = { .nr_extents = nr, .domid = DOMID_SELF },
 	};
 	set_xen_guest_handle(exch->in.extent_start, in);
 	set_xen_guest_handle(exch->out.extent_start, out);
 }
 
 /*
- * XSA-29: XENMEM_exchange wrote the new frames' numbers wherever the guest said, without a look at the
- * address, so also into Xen's own memory. A fixed Xen refuses such lists with -EFAULT, and takes nothing.
+ * XSA-29: XENMEM_exchange wrote the new frames' numbers wherever the guest said, without a look
+ * at the address, so also into Xen's own memory. A fixed Xen refuses such lists with -EFAULT, and
+ * takes nothing.
  */
 RAW_TEST(xsa, xsa_29, "an exchange with its lists in Xen's memory is refused")
 {
@@ -39,22 +40,23 @@ RAW_TEST(xsa, xsa_29, "an exchange with its lists in Xen's memory is refused")
 }
 
 /*
- * XSA-31: the order of an extent was used as a shift without a limit, so that a huge one hung the host or
- * passed as a small one. A fixed Xen gives none of the extents, and an exchange -EPERM.
+ * XSA-31: the order of an extent was used as a shift without a limit, so that a huge one hung the
+ * host or passed as a small one. A fixed Xen gives none of the extents, and an exchange -EPERM.
  */
 RAW_TEST(xsa, xsa_31, "extents of an order that can't be are neither given nor taken")
 {
-	static const unsigned int orders[] = {20, 32, 52, 63, 64, 255, UINT32_MAX};
-	static const unsigned int ops[] = {XENMEM_populate_physmap, XENMEM_increase_reservation,
-					   XENMEM_decrease_reservation};
+	static const unsigned int orders[] = { 20, 32, 52, 63, 64, 255, UINT32_MAX };
+	static const unsigned int ops[] = { XENMEM_populate_physmap, XENMEM_increase_reservation,
+					    XENMEM_decrease_reservation };
 	uint64_t frame = mfn_x(raw_mfn(raw_page(0))), out = frame;
 	struct xen_memory_reservation res;
 	struct xen_memory_exchange exch;
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		res = (struct xen_memory_reservation){
-			.nr_extents = 1, .extent_order = orders[i], .domid = DOMID_SELF};
+		res = (struct xen_memory_reservation){ .nr_extents = 1,
+						       .extent_order = orders[i],
+						       .domid = DOMID_SELF };
 		set_xen_guest_handle(res.extent_start, &frame);
 		for (j = 0; j < ARRAY_SIZE(ops); j++)
 			CHECK_EQ(hypercall_memory_op(ops[j], &res), 0);
@@ -69,8 +71,8 @@ RAW_TEST(xsa, xsa_31, "extents of an order that can't be are neither given nor t
 }
 
 /*
- * XSA-113: an update of the M2P did not give back the reference that it took to the frame. Such a frame could
- * never be freed; a fixed Xen leaves none, and exchanges the frame.
+ * XSA-113: an update of the M2P did not give back the reference that it took to the frame. Such a
+ * frame could never be freed; a fixed Xen leaves none, and exchanges the frame.
  */
 RAW_TEST(xsa, xsa_113, "updates of the M2P keep no reference to the frame")
 {
@@ -87,10 +89,11 @@ RAW_TEST(xsa, xsa_113, "updates of the M2P keep no reference to the frame")
  * nr_exchanged names, which a guest can set so high that the address lies in Xen's memory. A fixed
  * Xen checks what it uses: -EFAULT, before any frame has been taken.
  */
-RAW_TEST(xsa, xsa_212, "an exchange that begins so far in that its results fall into Xen's memory is refused")
+RAW_TEST(xsa, xsa_212,
+	 "an exchange that begins so far in that its results fall into Xen's memory is refused")
 {
 	/* The IDT of the hole's demonstrations was here; entry nr of a list at the first page. */
-	const uint64_t targets[] = {XEN_VA_BASE, UINT64_C(0xffff82d080000000), XEN_VA_END - 8};
+	const uint64_t targets[] = { XEN_VA_BASE, UINT64_C(0xffff82d080000000), XEN_VA_END - 8 };
 	struct xen_memory_exchange exch;
 	uint64_t in = mfn_x(raw_mfn(raw_page(0))), done;
 	size_t i;

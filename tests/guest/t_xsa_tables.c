@@ -3,8 +3,9 @@
  * Published holes in Xen's check of page-table entries. Each test says what the hole was and what
  * a Xen without it answers; on one with it a test may do harm.
  *
- * Left out: what needs a second vCPU (XSA-401), shadow paging (173, 280, 408, 438), a 32-bit guest (185, 293), or a
- * device (storms of IOMMU faults); and XSA-273, L1TF, whose fix crashes the domain that tries it.
+ * Left out: what needs a second vCPU (XSA-401), shadow paging (173, 280, 408, 438), a 32-bit
+ * guest (185, 293), or a device (storms of IOMMU faults); and XSA-273, L1TF, whose fix crashes
+ * the domain that tries it.
  *
  * Source: Xen's security advisories, by number; arch/x86/mm.c.
  */
@@ -27,12 +28,13 @@ static void tree_down(void)
 }
 
 /*
- * XSA-148: an L2 entry that stayed nearly the same took a short way without the check of its flags, and so could be made a
- * writable superpage over the guest's page tables. A fixed Xen refuses PSE on that way too: -EINVAL.
+ * XSA-148: an L2 entry that stayed nearly the same took a short way without the check of its
+ * flags, and so could be made a writable superpage over the guest's page tables. A fixed Xen
+ * refuses PSE on that way too: -EINVAL.
  */
 RAW_TEST(xsa, xsa_148, "a live L2 entry can't be made a superpage, alone or with RW")
 {
-	static const uint64_t flags[] = {PTE_PSE, PTE_PSE | PTE_NX, PTE_PSE | PTE_AVL};
+	static const uint64_t flags[] = { PTE_PSE, PTE_PSE | PTE_NX, PTE_PSE | PTE_AVL };
 	uint64_t was;
 	size_t i;
 
@@ -54,12 +56,14 @@ RAW_TEST(xsa, xsa_148, "a live L2 entry can't be made a superpage, alone or with
 }
 
 /*
- * XSA-154: device memory could be mapped cached and uncached at once by a domain with devices, which
- * some CPUs answer with a machine check. A fixed Xen maps it uncached whatever is asked for.
+ * XSA-154: device memory could be mapped cached and uncached at once by a domain with devices,
+ * which some CPUs answer with a machine check. A fixed Xen maps it uncached whatever is asked
+ * for.
  */
 RAW_TEST(xsa, xsa_154, "device memory is mapped uncached, whatever the entry says", .needs = "dom0")
 {
-	static const uint64_t asked[] = {0, PTE_PWT, PTE_PAT | PTE_PWT, PTE_PCD, PTE_PCD | PTE_PWT};
+	static const uint64_t asked[] = { 0, PTE_PWT, PTE_PAT | PTE_PWT, PTE_PCD,
+					  PTE_PCD | PTE_PWT };
 	const uint64_t *page = raw_page(3);
 	uint64_t read;
 	size_t i;
@@ -74,12 +78,12 @@ RAW_TEST(xsa, xsa_154, "device memory is mapped uncached, whatever the entry say
 }
 
 /*
- * XSA-167: the commands that made superpages of guest frames lacked checks of the frames. They are gone: a
- * fixed Xen says -EOPNOTSUPP whatever the frame.
+ * XSA-167: the commands that made superpages of guest frames lacked checks of the frames. They
+ * are gone: a fixed Xen says -EOPNOTSUPP whatever the frame.
  */
 RAW_TEST(xsa, xsa_167, "no frame can be marked as a superpage")
 {
-	const uint64_t mfns[] = {0, 512, raw_unowned_mfn(), UINT64_C(1) << 39, UINT64_MAX};
+	const uint64_t mfns[] = { 0, 512, raw_unowned_mfn(), UINT64_C(1) << 39, UINT64_MAX };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(mfns); i++) {
@@ -89,9 +93,9 @@ RAW_TEST(xsa, xsa_167, "no frame can be marked as a superpage")
 }
 
 /*
- * XSA-182: an entry of an L4 that differed by harmless bits from the old one took a short way, and RW was
- * thought harmless: a read-only linear map became a writable one. A fixed Xen sends it the
- * long way, where a writable linear map is -EINVAL.
+ * XSA-182: an entry of an L4 that differed by harmless bits from the old one took a short way,
+ * and RW was thought harmless: a read-only linear map became a writable one. A fixed Xen sends it
+ * the long way, where a writable linear map is -EINVAL.
  */
 RAW_TEST(xsa, xsa_182, "a read-only linear map can't be made writable, in steps or at once")
 {
@@ -111,7 +115,8 @@ RAW_TEST(xsa, xsa_182, "a read-only linear map can't be made writable, in steps 
 	CHECK_EQ(READ_ONCE(*entry) & PTE_RW, 0);
 	/* And no store goes through it. */
 	CHECK_EQ(probe_load64(raw_ptr(self + 8 * RAW_SLOT), &word), 0);
-	CHECK_EQ(probe_store64(raw_ptr(self + 8 * RAW_SLOT), word), EXINFO_PF(PF_PRESENT | PF_WRITE));
+	CHECK_EQ(probe_store64(raw_ptr(self + 8 * RAW_SLOT), word),
+		 EXINFO_PF(PF_PRESENT | PF_WRITE));
 	CHECK_EQ(raw_set(entry, 0), 0);
 }
 
@@ -139,11 +144,12 @@ static void unpin_three(void)
 }
 
 /*
- * XSA-240: tables of one level could be linked to each other as linear maps in chains of any length, and Xen
- * followed one by recursion when it took them down, past the end of its stack. A fixed Xen lets a table have
- * linear entries or be the target of some, not both.
+ * XSA-240: tables of one level could be linked to each other as linear maps in chains of any
+ * length, and Xen followed one by recursion when it took them down, past the end of its stack. A
+ * fixed Xen lets a table have linear entries or be the target of some, not both.
  */
-RAW_TEST(xsa, xsa_240, "linear maps don't chain: a table that is shown by another shows none itself")
+RAW_TEST(xsa, xsa_240,
+	 "linear maps don't chain: a table that is shown by another shows none itself")
 {
 	uint64_t *a = raw_page(0), *b = raw_page(1), *c = raw_page(2);
 
@@ -163,8 +169,9 @@ RAW_TEST(xsa, xsa_240, "linear maps don't chain: a table that is shown by anothe
 }
 
 /*
- * XSA-309: the counts of linear entries and uses went wrong when a table was taken down, so that a
- * chain could be made after all. With the right counts the roles of two tables can be changed any number of times.
+ * XSA-309: the counts of linear entries and uses went wrong when a table was taken down, so that
+ * a chain could be made after all. With the right counts the roles of two tables can be changed
+ * any number of times.
  */
 RAW_TEST(xsa, xsa_309, "linear counts are back at nothing when the entry, or its table, is gone")
 {
@@ -193,9 +200,9 @@ RAW_TEST(xsa, xsa_309, "linear counts are back at nothing when the entry, or its
 }
 
 /*
- * XSA-286: Xen reached the guest's L1 entries through a linear map of its own, whose TLB entries the guest's
- * INVLPG did not flush: update_va_mapping then wrote an L1 that was no longer there. A fixed Xen walks
- * the tables as they are.
+ * XSA-286: Xen reached the guest's L1 entries through a linear map of its own, whose TLB entries
+ * the guest's INVLPG did not flush: update_va_mapping then wrote an L1 that was no longer there.
+ * A fixed Xen walks the tables as they are.
  */
 RAW_TEST(xsa, xsa_286, "update_va_mapping changes the L1 that is linked now, not the one before")
 {
@@ -216,7 +223,10 @@ RAW_TEST(xsa, xsa_286, "update_va_mapping changes the L1 that is linked now, not
 	raw_check_stored(&l1[0], 1, first);
 	raw_check_stored(&other_l1[0], 1, second);
 	CHECK(probe_load64(raw_ptr(RAW_VA), &word) == 0 && word == 4);
-	/* By the L3 entry, to an L2 that has the other L1 too, while this one goes back to the first. */
+	/*
+	 * By the L3 entry, to an L2 that has the other L1 too, while this one goes back to the
+	 * first.
+	 */
 	CHECK_EQ(raw_set(&l2[0], raw_pte(l1, RAW_LINK)), 0);
 	CHECK(probe_load64(raw_ptr(RAW_VA), &word) == 0 && word == 3);
 	CHECK_EQ(raw_set(&l3[0], raw_pte(other_l2, RAW_LINK)), 0);
@@ -230,13 +240,14 @@ RAW_TEST(xsa, xsa_286, "update_va_mapping changes the L1 that is linked now, not
 }
 
 /*
- * XSA-292: with PCID in use, a guest's switch to another L4 did not flush all that it should have, global
- * entries among it. After a switch a fixed Xen lets the CPU see nothing of the old L4.
+ * XSA-292: with PCID in use, a guest's switch to another L4 did not flush all that it should
+ * have, global entries among it. After a switch a fixed Xen lets the CPU see nothing of the old
+ * L4.
  */
 RAW_TEST(xsa, xsa_292, "after a new base pointer no address shows what the old one mapped there")
 {
 	uint64_t *l4 = raw_page(8), word = 0, *other_l1 = raw_page(7);
-	uint64_t mfn[] = {mfn_x(raw_mfn(l4)), mfn_x(boot_mfn(boot_info(), boot_info()->l4))};
+	uint64_t mfn[] = { mfn_x(raw_mfn(l4)), mfn_x(boot_mfn(boot_info(), boot_info()->l4)) };
 	unsigned int i;
 
 	raw_page(3)[0] = 3;
@@ -264,13 +275,15 @@ RAW_TEST(xsa, xsa_292, "after a new base pointer no address shows what the old o
 }
 
 /*
- * XSA-402: what was written through an uncached mapping could be hidden behind older, cached data while Xen looked at the frame to
- * make it a table, and come out after. A fixed Xen flushes first: what it finds is what was written.
+ * XSA-402: what was written through an uncached mapping could be hidden behind older, cached data
+ * while Xen looked at the frame to make it a table, and come out after. A fixed Xen flushes
+ * first: what it finds is what was written.
  */
-RAW_TEST(xsa, xsa_402, "a table written through an uncached mapping is the table that Xen checks", .needs = "dom0")
+RAW_TEST(xsa, xsa_402, "a table written through an uncached mapping is the table that Xen checks",
+	 .needs = "dom0")
 {
 	uint64_t *table = raw_page(0), *alias = raw_page(1), *data = raw_page(2);
-	static const uint64_t kinds[] = {PTE_PAT, PTE_PCD, PTE_PCD | PTE_PWT, PTE_PWT};
+	static const uint64_t kinds[] = { PTE_PAT, PTE_PCD, PTE_PCD | PTE_PWT, PTE_PWT };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {

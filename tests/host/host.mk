@@ -19,11 +19,15 @@
 # it needs besides lib/ into HOST_SRC_NAME.
 
 HOST_TESTS := string printf print errno bitmap parse crc32 rand options options_random \
-	memory_map
+	memory_map p2m p2m_boot
 HOST_PLAIN_TESTS := string printf
 HOST_SRC_options := boot/options.c
 HOST_SRC_options_random := boot/options.c
 HOST_SRC_memory_map := boot/memory_map.c
+HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c \
+	tests/host/p2m_pool.c
+HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
+	boot/memory_map.c tests/host/p2m_pool.c
 
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120

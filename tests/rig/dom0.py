@@ -87,7 +87,7 @@ class QemuDom0:
             # Where Xen or dom0 stopped is in what they said last.
             with open(os.path.join(self._logs, 'serial.log'), 'rb') as f:
                 lines = [ktap.text(line) for line in f.read().replace(b'\r', b'').split(b'\n')]
-            print('\n'.join(['--- the serial line'] + [line for line in lines if line][-_TAIL:]))
+            print('\n'.join([line for line in lines if line][-_TAIL:]))
 
     def _pump(self, seconds):
         """Waits for news; the serial line goes to its log, and with V=1 to the screen."""

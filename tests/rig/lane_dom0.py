@@ -15,6 +15,7 @@ import re
 import time
 
 import images
+import ktap
 import verdict as verdicts
 from config import fresh_nonce, option
 from live import Screen, stage
@@ -25,7 +26,7 @@ _HINTS = ((re.compile(rb'\(XEN\) Hardware Dom0 halted'), 'poweroff'),
           (re.compile(rb'\(XEN\) Hardware Dom0 shutdown'), 'reboot'),
           (re.compile(rb'\(XEN\) Hardware Dom0 crashed'), 'crash'))
 _GRACE = 3  # seconds from the guest's last word to its end
-_FLUSH = 0.3  # seconds from its end to the last of its bytes
+_FLUSH = 0.3  # seconds without a byte, after which no more are on their way
 REBOOTS = 12  # boots by after=NAME for one verdict at most
 
 
@@ -62,7 +63,7 @@ def _said(log):
 def boot(cfg, serial_log, cmdline, screen, smp=None):
     """One boot with the command line as it is; `serial_log` is where the log goes."""
     log, over, dead = b'', None, None
-    start = last = time.monotonic()
+    start = last = heard = time.monotonic()
     with Qemu(cfg, _arguments(cfg, cmdline, smp or cfg.vcpus), serial_log) as qemu:
         while True:
             data = qemu.pump(0.1)
@@ -80,9 +81,12 @@ def boot(cfg, serial_log, cmdline, screen, smp=None):
             said = _said(log)
             if said in ('poweroff', 'crash'):
                 # Xen halts now, or waits five seconds before it reboots. The guest's last bytes may
-                # still be on their way: Xen's own overtake them.
+                # still be on their way: Xen's own overtake them. So the line has to be quiet for a
+                # while, and the guest's last line whole.
                 dead = dead or now
-                if now > dead + _FLUSH:
+                heard = now if data else heard
+                whole = not ktap.restore(log, 'dom0')[1]
+                if now > heard + _FLUSH and (whole or now > dead + _GRACE):
                     return Ended(log, said)
                 continue
             limit = 'timeout' if now > start + cfg.time else \

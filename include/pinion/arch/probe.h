@@ -15,6 +15,13 @@
 #include <pinion/arch/regs.h>
 #include <pinion/lib/compiler.h>
 
+/* One pair of the exception table, for use inside an asm statement. */
+#define EXTABLE(fault, fixup)                       \
+	".pushsection .extable, \"a\", @progbits\n" \
+	".balign 8\n"                               \
+	".quad " fault ", " fixup "\n"              \
+	".popsection\n"
+
 /* 0: no fault. Else the vector, the error code, and a bit that tells #DE from none. */
 typedef uint64_t exinfo_t;
 
@@ -27,7 +34,20 @@ __must_check int probe_read(void *dst, const void *src, size_t n);
 __must_check int probe_write(void *dst, const void *src, size_t n);
 
 /* One aligned 8-byte access; on a fault *@value (memory at @va) is as it was. */
-exinfo_t probe_load64(const void *va, uint64_t *value);
+static inline exinfo_t probe_load64(const void *va, uint64_t *value)
+{
+	exinfo_t exinfo = 0;
+	uint64_t loaded = *value;
+
+	__asm__ volatile("1:	mov (%[va]), %[loaded]\n"
+			 "2:\n" EXTABLE("1b", "2b")
+			 : "+a"(exinfo), [loaded] "+r"(loaded)
+			 : [va] "r"(va)
+			 : "memory");
+	*value = loaded;
+	return exinfo;
+}
+
 exinfo_t probe_store64(void *va, uint64_t value);
 
 /* Calls the code at @va, which must be a function of no arguments; a fault that hits its first
@@ -52,11 +72,5 @@ exinfo_t probe_call(const void *va);
 				 : "memory", "cc");                             \
 		exinfo_;                                                        \
 	})
-
-#define EXTABLE(fault, fixup)                       \
-	".pushsection .extable, \"a\", @progbits\n" \
-	".balign 8\n"                               \
-	".quad " fault ", " fixup "\n"              \
-	".popsection\n"
 
 #endif
