@@ -72,8 +72,10 @@ RAW_TEST(neg_ext, neg_ext_flush, "after each kind of flush the CPU uses the entr
 RAW_TEST(neg_ext, neg_ext_flush_upper,
 	 "a change in an L2, L3 or L4 is seen as soon as the call is done")
 {
-	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), *page = raw_page(3), word = 0;
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), *page = raw_page(3),
+		 word = 0;
 	const uint64_t *entry[] = { &l2[0], &l3[0], raw_l4e(RAW_SLOT) };
+	struct mmu_update req[2];
 	uint64_t was;
 	unsigned int i;
 
@@ -90,6 +92,13 @@ RAW_TEST(neg_ext, neg_ext_flush_upper,
 		CHECK_EQ(probe_call(raw_ptr(RAW_VA)), EXINFO_PF(PF_PRESENT | PF_FETCH));
 		CHECK_EQ(raw_set(entry[i], was), 0);
 	}
+	/* The flush is made, too, if the call fails after the change. */
+	req[0].ptr = raw_maddr(&l2[0]);
+	req[0].val = READ_ONCE(l2[0]) & ~PTE_RW;
+	req[1].ptr = UINT64_MAX;
+	CHECK_EQ(probe_store64(raw_ptr(RAW_VA), 1), 0);
+	CHECK_EQ(hypercall_mmu_update(req, 2, NULL, DOMID_SELF), -ENOSYS);
+	CHECK_EQ(probe_store64(raw_ptr(RAW_VA), 1), EXINFO_PF(PF_PRESENT | PF_WRITE));
 	/* An L1 swapped for an empty one. */
 	CHECK_EQ(raw_ro(raw_page(4)), 0);
 	CHECK_EQ(raw_set(&l2[0], raw_pte(raw_page(4), RAW_LINK)), 0);

@@ -75,8 +75,80 @@ RAW_TEST(neg_map, neg_map_table_writable,
 	raw_rw_all(0, 2);
 }
 
-/* Where the two other domains' frames and Xen's would be within reach, nothing else of isolation
- * would matter. Read-only is refused too: Xen's memory has other guests' secrets. */
+/*
+ * The guest's own hand is stopped by the CPU; only stores to an L1 can be taken over by Xen,
+ * which then does what mmu_update would: for a dom0 always, for another domain if it asks for
+ * writable_pagetables.
+ */
+RAW_TEST(neg_map, neg_map_table_store,
+	 "a store to an L2 or L3 faults; to an L1 it faults for a domU")
+{
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2);
+	uint64_t val = raw_pte(raw_page(4), RAW_RO),
+		 unowned = pte_make(_mfn(raw_unowned_mfn()), RAW_RO);
+	exinfo_t fault = EXINFO_PF(PF_PRESENT | PF_WRITE);
+
+	raw_link_tree(l3, l2, l1);
+	CHECK_EQ(probe_store64(&l3[3], 0), fault);
+	CHECK_EQ(probe_store64(&l2[3], 0), fault);
+	CHECK_EQ(probe_store64(&l1[3], val), dom0() ? 0 : fault);
+	if (dom0())
+		raw_check_stored(&l1[3], 1, val);
+	else
+		CHECK_EQ(READ_ONCE(l1[3]), 0);
+	/* What Xen would not take otherwise it does not take so. */
+	CHECK_EQ(raw_set(&l1[3], 0), 0);
+	CHECK_EQ(probe_store64(&l1[3], unowned), fault);
+	CHECK_EQ(READ_ONCE(l1[3]), 0);
+	raw_unlink_tree(l3, l2, l1);
+}
+
+/*
+ * The bits that the CPU ignores are the guest's, in the leaf and above; bit 62 is Xen's in debug
+ * builds, and bit 52 means something in a leaf. Xen adds what pte_as_stored() says, and nothing
+ * else.
+ */
+RAW_TEST(neg_map, neg_map_available,
+	 "available bits of present entries are kept, and Xen's are added")
+{
+	static const uint64_t bits[] = { UINT64_C(1) << 9,
+					 UINT64_C(1) << 10,
+					 UINT64_C(1) << 11,
+					 UINT64_C(1) << 53,
+					 UINT64_C(1) << 58,
+					 UINT64_C(1) << 61,
+					 PTE_AVL | UINT64_C(0x1ff) << 53 };
+	static const uint64_t flags[] = {
+		0, PTE_US, PTE_G, PTE_GK, PTE_GK | PTE_US, PTE_US | PTE_G
+	};
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2);
+	const uint64_t *entry[] = { &l2[0], &l3[0], raw_l4e(RAW_SLOT) }, *page = raw_page(4);
+	const void *table[] = { l1, l2, l3 };
+	unsigned int level;
+	size_t i, j;
+
+	raw_link_tree(l3, l2, l1);
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		for (j = 0; j < ARRAY_SIZE(flags); j++) {
+			CHECK_EQ(raw_set(&l1[3], raw_pte(page, RAW_RW | flags[j] | bits[i])), 0);
+			raw_check_stored(&l1[3], 1, raw_pte(page, RAW_RW | flags[j] | bits[i]));
+		}
+		for (level = 2; level <= 4; level++) {
+			CHECK_EQ(raw_set(entry[level - 2],
+					 raw_pte(table[level - 2], PTE_P | PTE_RW | bits[i])),
+				 0);
+			raw_check_stored(entry[level - 2], level,
+					 raw_pte(table[level - 2], PTE_P | PTE_RW | bits[i]));
+		}
+	}
+	CHECK_EQ(raw_set(&l1[3], 0), 0);
+	raw_unlink_tree(l3, l2, l1);
+}
+
+/*
+ * With other domains' frames and Xen's within reach, no other rule would matter. Read-only is
+ * refused too: Xen's memory has other guests' secrets.
+ */
 RAW_TEST(neg_map, neg_map_foreign, "a frame of Xen's or of another domain is not mapped, RW or RO")
 {
 	uint64_t unowned = raw_unowned_mfn(), foreign = raw_foreign_mfn();

@@ -126,6 +126,9 @@ RAW_TEST(neg_pin, neg_pin_bad_l1,
 		l1[TABLE_ENTRIES - 1] = bad[i];
 		CHECK_EQ(raw_ro(l1), 0);
 		CHECK_EQ(raw_pin(1, l1), -EBUSY);
+		/* What Xen put into the entries before the bad one stays in them. */
+		raw_check_stored(&l1[0], 1, raw_pte(data, RAW_RW));
+		CHECK(READ_ONCE(l1[0]) & PTE_GK);
 		CHECK_EQ(raw_rw(l1), 0);
 		CHECK_EQ(raw_ro(data), 0);
 		CHECK_EQ(raw_pin(1, data), 0);
@@ -141,6 +144,55 @@ RAW_TEST(neg_pin, neg_pin_bad_l1,
 	CHECK_EQ(raw_rw(l1), 0);
 	CHECK_EQ(raw_unpin(table), 0);
 	CHECK_EQ(raw_rw(table), 0);
+}
+
+/*
+ * While nothing uses a table it can be written by mmu_update like any page; so it is looked at
+ * anew when it is next used, though it has kept its type.
+ */
+RAW_TEST(neg_pin, neg_pin_again,
+	 "a table that was unpinned and changed is checked again at its next use")
+{
+	uint64_t *l1 = raw_page(0), *data = raw_page(1);
+
+	l1[0] = raw_pte(data, RAW_RW);
+	CHECK_EQ(raw_ro(l1), 0);
+	CHECK_EQ(raw_pin(1, l1), 0);
+	CHECK_EQ(raw_ro(data), 0);
+	CHECK_EQ(raw_pin(1, data), -EINVAL);
+	CHECK_EQ(raw_unpin(l1), 0);
+	CHECK_EQ(raw_pin(1, data), 0);
+	CHECK_EQ(raw_pin(1, l1), -EBUSY);
+	CHECK_EQ(raw_unpin(data), 0);
+	CHECK_EQ(raw_set(&l1[1], pte_make(_mfn(raw_unowned_mfn()), RAW_RO)), 0);
+	CHECK_EQ(raw_pin(1, l1), -EBUSY);
+	CHECK_EQ(raw_set(&l1[1], 0), 0);
+	CHECK_EQ(raw_pin(1, l1), 0);
+	CHECK_EQ(raw_unpin(l1), 0);
+	raw_rw_all(0, 1);
+}
+
+/*
+ * The leaf counts, whatever stands above it: rights can be narrowed at an upper entry at no cost,
+ * but that frees no frame to become a table.
+ */
+RAW_TEST(neg_pin, neg_pin_under_read_only,
+	 "a frame with a writable leaf under a read-only upper entry can't be pinned")
+{
+	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2), *data = raw_page(3);
+
+	l1[0] = raw_pte(data, RAW_RW);
+	raw_link_tree(l3, l2, l1);
+	CHECK_EQ(raw_set(raw_l4e(RAW_SLOT), raw_pte(l3, RAW_RO)), 0);
+	CHECK_EQ(raw_set(&l2[0], raw_pte(l1, RAW_RO)), 0);
+	CHECK_EQ(raw_ro(data), 0);
+	CHECK_EQ(probe_store64(raw_ptr(RAW_VA), 1), EXINFO_PF(PF_PRESENT | PF_WRITE));
+	CHECK_EQ(raw_pin(1, data), -EINVAL);
+	CHECK_EQ(raw_uva(raw_ptr(RAW_VA), raw_pte(data, RAW_RO)), 0);
+	CHECK_EQ(raw_pin(1, data), 0);
+	CHECK_EQ(raw_unpin(data), 0);
+	raw_unlink_tree(l3, l2, l1);
+	CHECK_EQ(raw_rw(data), 0);
 }
 
 /* An entry of the wrong kind, in slot @slot of a table of @level, which is zero otherwise. */

@@ -45,7 +45,7 @@ static uint64_t flags_of(unsigned int bits, const uint64_t *flag, unsigned int n
 /* The entry with @flags for @mfn; without P it has no address. */
 static uint64_t entry_of(uint64_t flags, mfn_t mfn)
 {
-	return flags & PTE_P ? pte_make(mfn, flags) : flags;
+	return (flags & PTE_P) ? pte_make(mfn, flags) : flags;
 }
 
 static long predict_leaf(uint64_t flags, enum frame frame)
@@ -128,8 +128,10 @@ static long set_leaf(unsigned int index, uint64_t val, bool by_va)
 static bool check_ad(uint64_t flags)
 {
 	uint64_t ad = READ_ONCE(l1[LEAF]) & PTE_AD;
-	uint64_t want =
-		flags & PTE_P ? PTE_A | (flags & (PTE_RW | PTE_D) ? PTE_D : 0) : flags & PTE_AD;
+	uint64_t want = flags & PTE_AD;
+
+	if (flags & PTE_P)
+		want |= PTE_A | ((flags & PTE_RW) ? PTE_D : 0);
 
 	return CHECK_EQ(ad, want);
 }

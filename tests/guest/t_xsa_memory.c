@@ -71,6 +71,34 @@ RAW_TEST(xsa, xsa_31, "extents of an order that can't be are neither given nor t
 }
 
 /*
+ * XSA-32: several calls looked up a frame that the guest names without asking first whether there
+ * is such a frame, and worked on memory that is none. A fixed Xen answers each of them with
+ * -EINVAL.
+ */
+RAW_TEST(xsa, xsa_32, "no call takes a frame number that is far too high")
+{
+	static const uint64_t mfns[] = { UINT64_C(1) << 28, UINT64_C(1) << 35, UINT64_C(1) << 39,
+					 (UINT64_C(1) << 40) - 1, UINT64_C(1) << 51 };
+	unsigned int cmd;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(mfns); i++) {
+		for (cmd = MMUEXT_PIN_L1_TABLE; cmd <= MMUEXT_NEW_BASEPTR; cmd++)
+			CHECK_EQ(raw_ext(cmd, mfns[i], 0), -EINVAL);
+		CHECK_EQ(raw_ext(MMUEXT_NEW_USER_BASEPTR, mfns[i], 0), -EINVAL);
+		CHECK_EQ(raw_ext(MMUEXT_CLEAR_PAGE, mfns[i], 0), -EINVAL);
+		CHECK_EQ(raw_ext(MMUEXT_COPY_PAGE, mfns[i], mfns[i]), -EINVAL);
+		CHECK_EQ(raw_update(mfns[i] << PAGE_SHIFT, 0), -EINVAL);
+		CHECK_EQ(raw_update(mfns[i] << PAGE_SHIFT | MMU_MACHPHYS_UPDATE, 0), -EINVAL);
+		CHECK_EQ(hypercall_raw(__HYPERVISOR_update_descriptor, mfns[i] << PAGE_SHIFT, 0, 0,
+				       0, 0),
+			 -EINVAL);
+		CHECK_EQ(hypercall_raw(__HYPERVISOR_set_gdt, (uintptr_t)&mfns[i], 1, 0, 0, 0),
+			 -EINVAL);
+	}
+}
+
+/*
  * XSA-113: an update of the M2P did not give back the reference that it took to the frame. Such a
  * frame could never be freed; a fixed Xen leaves none, and exchanges the frame.
  */

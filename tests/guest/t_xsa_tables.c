@@ -114,8 +114,8 @@ RAW_TEST(xsa, xsa_182, "a read-only linear map can't be made writable, in steps 
 	CHECK_EQ(raw_update(raw_maddr(entry) | MMU_PT_UPDATE_PRESERVE_AD, ro | PTE_RW), -EINVAL);
 	CHECK_EQ(READ_ONCE(*entry) & PTE_RW, 0);
 	/* And no store goes through it. */
-	CHECK_EQ(probe_load64(raw_ptr(self + 8 * RAW_SLOT), &word), 0);
-	CHECK_EQ(probe_store64(raw_ptr(self + 8 * RAW_SLOT), word),
+	CHECK_EQ(probe_load64(raw_ptr(self + sizeof(uint64_t) * RAW_SLOT), &word), 0);
+	CHECK_EQ(probe_store64(raw_ptr(self + sizeof(uint64_t) * RAW_SLOT), word),
 		 EXINFO_PF(PF_PRESENT | PF_WRITE));
 	CHECK_EQ(raw_set(entry, 0), 0);
 }
