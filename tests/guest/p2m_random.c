@@ -12,8 +12,8 @@
 #include <pinion/lib/errno.h>
 #include "p2m_random.h"
 
-#define WINDOW 4096
-#define FIRST (2 * P2M_SLOT_PFNS - WINDOW / 2)
+#define WINDOW	 4096
+#define FIRST	 (2 * P2M_SLOT_PFNS - WINDOW / 2)
 #define LAST_END (FIRST + WINDOW)
 
 static struct {
@@ -79,10 +79,10 @@ static uint64_t flat_max_pfn(void)
 
 static const char *compare(const struct p2m *tree, uint64_t offset, uint64_t step)
 {
-	static const uint64_t sides[] = { 0, 1, P2M_SLOT_PFNS - 1, P2M_SLOT_PFNS,
-					  FIRST - P2M_ENTRIES, FIRST - 1, LAST_END,
-					  3 * P2M_SLOT_PFNS - 1, 3 * P2M_SLOT_PFNS,
-					  P2M_RANDOM_END - 1 };
+	static const uint64_t sides[] = {
+		0,	   1,	     P2M_SLOT_PFNS - 1,	    P2M_SLOT_PFNS,     FIRST - P2M_ENTRIES,
+		FIRST - 1, LAST_END, 3 * P2M_SLOT_PFNS - 1, 3 * P2M_SLOT_PFNS, P2M_RANDOM_END - 1
+	};
 
 	for (uint64_t pfn = FIRST + offset; pfn < LAST_END; pfn += step)
 		if (p2m_get(tree, _pfn(pfn)) != flat_get(pfn))
@@ -193,10 +193,29 @@ static const char *one_change(struct p2m *tree, struct rng *rng)
 	return NULL;
 }
 
+/* All that can be said of the tree after operation @at; @pages and @max_pfn are those of the beginning. */
+static const char *check(const struct p2m *tree, struct rng *rng, uint64_t at, uint64_t pages,
+			 uint64_t max_pfn)
+{
+	const char *wrong = compare(tree, at % 7, at % 16 ? 7 : 1);
+	pfn_t where;
+
+	if (wrong)
+		return wrong;
+	wrong = compare_runs(tree, FIRST + rng_below(rng, WINDOW));
+	if (wrong)
+		return wrong;
+	if (tree->pages - pages != flat_pages())
+		return "the tree has another number of pages";
+	if (tree->max_pfn != (flat_max_pfn() > max_pfn ? flat_max_pfn() : max_pfn))
+		return "max_pfn is another one";
+	return at % 64 ? NULL : p2m_audit(tree, &where);
+}
+
 const char *p2m_random(struct p2m *tree, struct rng *rng, uint64_t ops, void (*limit)(uint64_t n),
 		       uint64_t *at)
 {
-	uint64_t pages = tree->pages, max_pfn = tree->max_pfn, want;
+	uint64_t pages = tree->pages, max_pfn = tree->max_pfn;
 	const char *wrong = NULL;
 	pfn_t where;
 
@@ -207,21 +226,14 @@ const char *p2m_random(struct p2m *tree, struct rng *rng, uint64_t ops, void (*l
 		limit(limited ? rng_below(rng, 4) : UINT64_MAX);
 		wrong = rng_below(rng, 12) ? one_change(tree, rng) : one_move(tree, rng);
 		if (!wrong)
-			wrong = compare(tree, *at % 7, *at % 16 ? 7 : 1);
-		if (!wrong)
-			wrong = compare_runs(tree, FIRST + rng_below(rng, WINDOW));
-		if (!wrong && tree->pages - pages != flat_pages())
-			wrong = "the tree has another number of pages";
-		want = flat_max_pfn() > max_pfn ? flat_max_pfn() : max_pfn;
-		if (!wrong && tree->max_pfn != want)
-			wrong = "max_pfn is another one";
-		if (!wrong && *at % 64 == 0)
-			wrong = p2m_audit(tree, &where);
+			wrong = check(tree, rng, *at, pages, max_pfn);
 	}
 	limit(UINT64_MAX);
-	if (!wrong && p2m_clear_range(tree, _pfn(0), _pfn(P2M_RANDOM_END)))
-		wrong = "clearing all in the end fails";
-	if (!wrong && tree->pages != pages)
-		wrong = "pages are left in the end";
-	return wrong ? wrong : p2m_audit(tree, &where);
+	if (wrong)
+		return wrong;
+	if (p2m_clear_range(tree, _pfn(0), _pfn(P2M_RANDOM_END)))
+		return "clearing all in the end fails";
+	if (tree->pages != pages)
+		return "pages are left in the end";
+	return p2m_audit(tree, &where);
 }

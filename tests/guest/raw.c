@@ -235,7 +235,7 @@ void raw_unlink_tree(uint64_t *l3, uint64_t *l2, uint64_t *l1)
 
 void raw_check_stored(const uint64_t *entry, unsigned int level, uint64_t written)
 {
-	uint64_t read = READ_ONCE(*entry);
+	uint64_t read = READ_ONCE(entry[0]);
 
 	if (!pte_reads_as(level, read, written, false))
 		test_fail(__FILE__, __LINE__, "L%u entry written %#lx reads %#lx, not %#lx", level,
@@ -318,21 +318,36 @@ static void check_page(unsigned int n)
 			  raw_m2p(mfn_x(raw_mfn(page))));
 }
 
+/* What holds a page with a type of its own, besides tables: the base, the LDT and the GDT. */
+static long mend_holders(void)
+{
+	struct mmuext_op ops[] = { { .cmd = MMUEXT_NEW_BASEPTR },
+				   { .cmd = MMUEXT_NEW_USER_BASEPTR },
+				   { .cmd = MMUEXT_SET_LDT } };
+	struct mmu_update request = { .val = 0 };
+	unsigned int n;
+	long rc;
+
+	ops[0].arg1.mfn = mfn_x(boot_mfn(boot_info(), boot_info()->l4));
+	rc = hypercall_mmuext_op(ops, ARRAY_SIZE(ops), NULL, DOMID_SELF);
+	rc |= hypercall_raw(__HYPERVISOR_set_gdt, 0, 0, 0, 0, 0);
+	for (n = 0; n < RAW_SLOTS; n++) {
+		request.ptr = raw_maddr(raw_l4e(RAW_SLOT + n));
+		rc |= hypercall_mmu_update(&request, 1, NULL, DOMID_SELF);
+	}
+	return rc;
+}
+
 /* After a test that left something: what later tests stand on is made good as far as Xen lets. */
 static void mend(void)
 {
-	unsigned int n, done;
 	struct mmuext_op op = { .cmd = MMUEXT_UNPIN_TABLE };
-	struct mmu_update request = { .val = 0 };
-	long rc = 0;
+	long rc = mend_holders();
+	unsigned int n;
 
-	for (n = 0; n < RAW_SLOTS; n++) {
-		request.ptr = raw_maddr(raw_l4e(RAW_SLOT + n));
-		rc |= hypercall_mmu_update(&request, 1, &done, DOMID_SELF);
-	}
 	for (n = 0; n < RAW_PAGES; n++) {
 		op.arg1.mfn = mfn_x(raw_mfn(raw_page(n)));
-		if (hypercall_mmuext_op(&op, 1, &done, DOMID_SELF) == 0)
+		if (hypercall_mmuext_op(&op, 1, NULL, DOMID_SELF) == 0)
 			test_note("unpinned scratch page %u", n);
 	}
 	for (n = 0; n < RAW_PAGES; n++)
@@ -343,6 +358,7 @@ static void mend(void)
 
 void raw_run(void (*test)(void))
 {
+	const void *l4 = boot_va(boot_info()->l4);
 	uint64_t after[HASHES];
 	unsigned int n;
 
@@ -360,6 +376,8 @@ void raw_run(void (*test)(void))
 			test_fail(__FILE__, __LINE__, "start of day's table %u has changed", n);
 	for (n = 0; n < RAW_PAGES; n++)
 		check_page(n);
+	if (raw_pin(4, l4) != -EINVAL)
+		test_fail(__FILE__, __LINE__, "the live L4 was left unpinned");
 	if (test_failed())
 		mend();
 }

@@ -274,7 +274,7 @@ static long predict_link(uint64_t flags, enum target target)
 static bool try_link(const uint64_t *entry, unsigned int level, uint64_t flags, mfn_t mfn,
 		     long want)
 {
-	uint64_t before = READ_ONCE(*entry), val = entry_of(flags, mfn);
+	uint64_t before = READ_ONCE(entry[0]), val = entry_of(flags, mfn);
 
 	tried++;
 	if (!CHECK_EQ(raw_set(entry, val), want))

@@ -28,6 +28,7 @@ static struct {
 	evtchn_port_t port;
 	bool calling; /* between the store to the mask and the hypercall's end */
 	bool broken_off;
+	unsigned int tries;
 	void (*during)(void);
 } preempt;
 
@@ -66,6 +67,18 @@ static void channel_close(void)
 {
 	CHECK_EQ(evtchn_close(channel.ends[0]), 0);
 	CHECK_EQ(evtchn_close(channel.ends[1]), 0);
+}
+
+/* A loop of tries: until one was broken off, something failed, or luck can't be the reason. */
+static void preempt_first(void)
+{
+	preempt.broken_off = false;
+	preempt.tries = 0;
+}
+
+static bool preempt_more(void)
+{
+	return !preempt.broken_off && !test_failed() && preempt.tries++ < TRIES;
 }
 
 /*
@@ -108,13 +121,13 @@ RAW_TEST(xsa, xsa_45, "a batch is broken off by an event after its first entry, 
 {
 	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2);
 	struct mmu_update req[BATCH];
-	unsigned int i, tries, done = 0;
+	unsigned int i, done = 0;
 
 	if (!channel_open())
 		return;
 	raw_link_tree(l3, l2, l1);
 	batch_l1 = l1;
-	for (tries = 0; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		for (i = 0; i < BATCH; i++) {
 			CHECK_EQ(raw_set(&l1[i], 0), 0);
 			req[i].ptr = raw_maddr(&l1[i]);
@@ -132,7 +145,7 @@ RAW_TEST(xsa, xsa_45, "a batch is broken off by an event after its first entry, 
 	 * An error behind the break is reported for the whole call, with the count from its
 	 * beginning.
 	 */
-	for (tries = 0, preempt.broken_off = false; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		for (i = 0; i < BATCH; i++)
 			CHECK_EQ(raw_set(&l1[i], 0), 0);
 		req[5].val = pte_make(_mfn(raw_unowned_mfn()), RAW_RO);
@@ -208,12 +221,11 @@ static void during_promotion_pin(void)
 RAW_TEST(xsa, xsa_299,
 	 "a half-promoted L3 is a table already, and leaves no reference when it is taken down")
 {
-	unsigned int tries;
 	long rc;
 
 	if (!channel_open())
 		return;
-	for (tries = 0, preempt.broken_off = false; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		build_l3();
 		preempt_arm(during_promotion);
 		CHECK_EQ(raw_pin(3, raw_page(0)), 0);
@@ -223,7 +235,7 @@ RAW_TEST(xsa, xsa_299,
 	}
 	CHECK(preempt.broken_off);
 	check_free(4);
-	for (tries = 0, preempt.broken_off = false; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		build_l3();
 		preempt_arm(during_promotion_pin);
 		rc = raw_pin(3, raw_page(0));
@@ -244,11 +256,9 @@ RAW_TEST(xsa, xsa_299,
  */
 RAW_TEST(xsa, xsa_310, "a promotion that is broken off and then fails gives everything back")
 {
-	unsigned int tries;
-
 	if (!channel_open())
 		return;
-	for (tries = 0, preempt.broken_off = false; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		raw_page(0)[511] = raw_pte(raw_page(5), RAW_LINK);
 		build_l3();
 		preempt_arm(during_promotion);
@@ -280,11 +290,9 @@ static void during_drop(void)
  */
 RAW_TEST(xsa, xsa_58, "an L3 whose unpin is broken off leaves no reference")
 {
-	unsigned int tries;
-
 	if (!channel_open())
 		return;
-	for (tries = 0, preempt.broken_off = false; tries < TRIES && !preempt.broken_off; tries++) {
+	for (preempt_first(); preempt_more();) {
 		build_l3();
 		CHECK_EQ(raw_pin(3, raw_page(0)), 0);
 		preempt_arm(during_drop);

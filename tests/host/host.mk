@@ -28,7 +28,7 @@ HOST_SRC_memory_map := boot/memory_map.c
 HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c \
 	tests/host/p2m_pool.c
 HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
-	boot/memory_map.c tests/host/p2m_pool.c
+	boot/memory_map.c tests/host/machine.c tests/host/p2m_pool.c
 
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120

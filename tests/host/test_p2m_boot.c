@@ -1,159 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving RAM out of holes at boot, and the M2P, with a machine of the test's own behind
- * hypercall.h and probe.h: MFNs in descending order, an M2P of them, and a record of what was unmapped.
+ * Moving RAM out of holes at boot, and the M2P, on the machine of machine.h.
  *
  * check() holds for every map: no frame is lost or doubled, each is where Xen now says it is, only
  * frames in holes have moved, and the pfns of holes are identity. The cases add what is theirs.
  */
 #include "host.h"
-#include <pinion/arch/probe.h>
 #include <pinion/lib/errno.h>
-#include <pinion/lib/print.h>
-#include <pinion/mm/layout.h>
 #include <pinion/mm/m2p.h>
-#include <pinion/mm/p2m_boot.h>
 #include <pinion/mm/va_base.h>
-#include <pinion/xen/hypercall.h>
+#include "machine.h"
 #include "p2m_pool.h"
-
-#define MFN_FIRST UINT64_C(0x10000000) /* no pfn of the tree has such a number, identity or not */
-#define IMAGE	  0x100
-
-static struct boot_info bi;
-static struct p2m_boot_report report;
-
-static struct {
-	uint64_t *m2p;	/* of the MFNs from MFN_FIRST on */
-	bool *unmapped; /* of the boot region's pfns */
-	uint64_t updates, unmaps;
-	uint64_t refuse; /* the n-th hypercall from now on fails */
-} xen;
-
-long hypercall_mmu_update(const struct mmu_update *requests, unsigned int count, unsigned int *done,
-			  domid_t domid)
-{
-	assert_null(done);
-	assert_int_equal(domid, DOMID_SELF);
-	assert_true(count > 0);
-	if (xen.refuse-- == 0)
-		return -EINVAL;
-	for (unsigned int i = 0; i < count; i++) {
-		uint64_t index = (requests[i].ptr >> PAGE_SHIFT) - MFN_FIRST;
-
-		assert_int_equal(requests[i].ptr & PAGE_OFFSET_MASK, MMU_MACHPHYS_UPDATE);
-		if (index >= bi.nr_pages)
-			return -EINVAL;
-		xen.m2p[index] = requests[i].val;
-		xen.updates++;
-	}
-	return 0;
-}
-
-long hypercall_update_va_mapping(uintptr_t va, uint64_t entry, unsigned long flags)
-{
-	uint64_t pfn = (va - VIRT_BASE) >> PAGE_SHIFT;
-
-	assert_true(pfn < pfn_x(bi.region_end));
-	assert_true(entry == 0 && flags == UVMF_INVLPG);
-	assert_false(xen.unmapped[pfn]);
-	if (xen.refuse-- == 0)
-		return -EINVAL;
-	xen.unmapped[pfn] = true;
-	xen.unmaps++;
-	return 0;
-}
-
-exinfo_t probe_load64(const void *va, uint64_t *value)
-{
-	uint64_t mfn = ((uintptr_t)va - M2P_BASE) / sizeof(*value);
-
-	assert_true((uintptr_t)va >= M2P_BASE && mfn < M2P_MFNS);
-	if (mfn - MFN_FIRST >= bi.nr_pages)
-		return EXINFO_PF(0);
-	*value = xen.m2p[mfn - MFN_FIRST];
-	return 0;
-}
-
-static uint64_t first_mfn(uint64_t pfn)
-{
-	return MFN_FIRST + bi.nr_pages - 1 - pfn;
-}
-
-static bool in_hole(uint64_t pfn)
-{
-	enum memory_kind kind = memory_map_kind_at(&bi.map, _pfn(pfn));
-
-	return bi.map.nr > 0 && pfn < pfn_x(bi.map.range[bi.map.nr - 1].end) &&
-	       kind != MEMORY_RAM && kind != MEMORY_UNUSABLE;
-}
-
-/* The pages of the pool that a boot allocator has: behind the stack, outside holes. */
-static void reserve_all_but_free(void)
-{
-	for (uint64_t pfn = 0; pfn < pfn_x(bi.region_end); pfn++)
-		if (pfn < pfn_x(bi.stack_end) || in_hole(pfn))
-			pool_reserve(pfn);
-}
-
-/*
- * A guest of @nr pages with the map @raw (up to an entry of size 0), at start of day: image, mfn_list,
- * tables, stack from pfn IMAGE on, then @spare pages up to the end of the boot region.
- */
-static void start(uint64_t nr, const struct e820_entry *raw, uint64_t spare)
-{
-	uint64_t list_pages = frames_up(nr * 8), n = 0, *list;
-
-	while (raw[n].size)
-		n++;
-	libc_memset(&bi, 0, sizeof(bi));
-	bi.nr_pages = bi.ram_pages = nr;
-	assert_int_equal(memory_map_build(&bi.map, raw, n), 0);
-	bi.image = (struct frame_run){ _pfn(IMAGE), 16 };
-	bi.mfn_list = (struct frame_run){ _pfn(IMAGE + 16), list_pages };
-	bi.start_info = _pfn(IMAGE + 16 + list_pages);
-	bi.stack_end = pfn_add(bi.start_info, 1 + 5 + 1);
-	bi.region_end = pfn_add(bi.stack_end, spare);
-	bi.console.pfn = bi.store.pfn = INVALID_PFN;
-	assert_true(pfn_x(bi.region_end) <= nr);
-
-	pool_open(0, pfn_x(bi.region_end));
-	list = pool_page(IMAGE + 16);
-	libc_memset(list, 0, list_pages * PAGE_SIZE);
-	xen.m2p = calloc(nr, sizeof(uint64_t));
-	xen.unmapped = calloc(pfn_x(bi.region_end), sizeof(bool));
-	xen.updates = xen.unmaps = 0;
-	xen.refuse = UINT64_MAX;
-	for (uint64_t pfn = 0; pfn < nr; pfn++) {
-		list[pfn] = first_mfn(pfn);
-		xen.m2p[first_mfn(pfn) - MFN_FIRST] = pfn;
-	}
-	reserve_all_but_free();
-	host_console_reset();
-}
-
-static int boot(void)
-{
-	pfn_t bad;
-	int rc;
-
-	rc = p2m_init(&kernel_p2m, &pool_source, pool_base());
-	if (rc)
-		return rc;
-	rc = p2m_graft(&kernel_p2m, bi.mfn_list.start, bi.nr_pages, &bad);
-	if (rc)
-		p2m_fini(&kernel_p2m);
-	return rc ? rc : p2m_boot_holes(&kernel_p2m, &bi, &report);
-}
-
-static void finish(void)
-{
-	if (kernel_p2m.pages)
-		p2m_fini(&kernel_p2m);
-	pool_close();
-	free(xen.m2p);
-	free(xen.unmapped);
-}
 
 static bool in_use(uint64_t pfn)
 {
@@ -216,10 +73,9 @@ static void check(uint64_t stay)
 	assert_int_equal(report.in_use, stay);
 	assert_int_equal(report.moved, moved_below);
 	assert_int_equal(xen.updates, report.moved);
-	assert_int_equal(kernel_p2m.max_pfn, pfn_x(p2m_ram_end(&kernel_p2m, _pfn(kernel_p2m.max_pfn - 1))));
+	assert_int_equal(kernel_p2m.max_pfn,
+			 pfn_x(p2m_ram_end(&kernel_p2m, _pfn(kernel_p2m.max_pfn - 1))));
 }
-
-#define PAGES(from, to, type) { (from) * PAGE_SIZE, ((to) - (from)) * PAGE_SIZE, type }
 
 /* dom0's: the machine's own map, here that of QEMU with 1 GiB. */
 static const struct e820_entry machine_map[] = {
@@ -327,8 +183,7 @@ static void test_4g(void **state)
 	/* The single frames first; then whole leaves from the next border on, the very pages of Xen. */
 	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x100000)).mfn, first_mfn(0x9f));
 	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x100200)).mfn, first_mfn(0xc0000));
-	assert_ptr_equal(kernel_p2m.top[4][1],
-			 (uint64_t *)pool_page(IMAGE + 16) + 0xc0000);
+	assert_ptr_equal(kernel_p2m.top[4][1], (uint64_t *)pool_page(IMAGE + 16) + 0xc0000);
 	assert_ptr_equal(kernel_p2m.top[3], kernel_p2m.shared_mid[P2M_IDENTITY]);
 	assert_int_equal(xen.unmaps, 97);
 	assert_true(pool_most() - before <= 5 + 4 + 2 + 1);
@@ -368,12 +223,9 @@ static void test_tails(void **state)
 static void test_in_use(void **state)
 {
 	static const struct e820_entry map[] = {
-		PAGES(0ULL, 0x108, E820_RAM),
-		PAGES(0x108ULL, 0x10a, E820_RESERVED),
-		PAGES(0x10aULL, 0x800, E820_RAM),
-		PAGES(0x800ULL, 0x1000, E820_NVS),
-		PAGES(0x1000ULL, 0x4000, E820_RAM),
-		{ 0, 0, 0 },
+		PAGES(0ULL, 0x108, E820_RAM),	    PAGES(0x108ULL, 0x10a, E820_RESERVED),
+		PAGES(0x10aULL, 0x800, E820_RAM),   PAGES(0x800ULL, 0x1000, E820_NVS),
+		PAGES(0x1000ULL, 0x4000, E820_RAM), { 0, 0, 0 },
 	};
 
 	(void)state;
@@ -553,11 +405,11 @@ static void test_m2p(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dom0),	    cmocka_unit_test(test_e820_host),
-		cmocka_unit_test(test_plain_domu),  cmocka_unit_test(test_4g),
-		cmocka_unit_test(test_tails),	    cmocka_unit_test(test_in_use),
-		cmocka_unit_test(test_targets),	    cmocka_unit_test(test_no_target),
-		cmocka_unit_test(test_failures),    cmocka_unit_test(test_random),
+		cmocka_unit_test(test_dom0),	   cmocka_unit_test(test_e820_host),
+		cmocka_unit_test(test_plain_domu), cmocka_unit_test(test_4g),
+		cmocka_unit_test(test_tails),	   cmocka_unit_test(test_in_use),
+		cmocka_unit_test(test_targets),	   cmocka_unit_test(test_no_target),
+		cmocka_unit_test(test_failures),   cmocka_unit_test(test_random),
 		cmocka_unit_test(test_m2p),
 	};
 
