@@ -116,9 +116,10 @@ void memory_early(const struct boot_info *bi)
 		print("p2m: the mfn_list's entry for pfn %#" PRI_pfn " is no MFN\n", pfn_x(bad));
 	must("grafting the mfn_list", rc);
 	must("identity ranges", p2m_boot_holes(&kernel_p2m, bi, &holes));
-	print("p2m: %lu identity pfns%s, %lu frames moved out of holes, %lu in use there stay\n",
+	print("p2m: %lu identity pfns%s, %lu frames moved out of holes (%lu whole leaves), %lu in "
+	      "use stay\n",
 	      holes.identity, holes.clamped ? " (clamped to the tree)" : "", holes.moved,
-	      holes.in_use);
+	      holes.relinked, holes.in_use);
 	add_unmapped(bi);
 	boot_mark(MARK_EARLY);
 }

@@ -9,7 +9,8 @@ CONSOLES=$BATS_TEST_DIRNAME/consoles
 # compiles it keeps for the next start, but not beside the sources.
 setup_file() {
 	PYTHON=$(python3 -c 'import sys; print(sys.executable)')
-	export PYTHON
+	PATH=${PYTHON%/*}:$PATH
+	export PYTHON PATH
 }
 
 python() {
@@ -27,7 +28,9 @@ declare -gA STATUS=([SUCCESS]=0 [FAILURE]=1 [ERROR]=2 [SKIP]=3 [CRASH]=4 [HANG]=
 expect() {
 	local glob=$1 status=0 output last word
 	shift
-	output=$(python "$RIG/verdict.py" --nonce 1f2e3d4c --skips "$CONSOLES/skips" "$@" -) || status=$?
+	# Imported, not run as a script: only what is imported is kept compiled.
+	output=$(python -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); import verdict
+sys.exit(verdict.main())' "$RIG" --nonce 1f2e3d4c --skips "$CONSOLES/skips" "$@" -) || status=$?
 	last=${output##*$'\n'}
 	word=${last#*: }
 	# Shown by bats when the test fails.

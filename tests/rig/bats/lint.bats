@@ -211,6 +211,26 @@ green() {
 	[ -z "$(find . -name __pycache__)" ]
 }
 
+@test "rules: a function or a test that the rule book names and nobody wrote, a book without rules" {
+	source_file mm/p2m.c 'int p2m_get(void)
+{
+	return 0;
+}'
+	source_file tests/guest/t_p2m.c 'TEST(p2m, p2m_reads, "a story")'
+	mkdir docs
+	cat > docs/pv-mmu.md <<-'END'
+		| a rule | `p2m_get` | `p2m_reads` |
+	END
+	green rules
+	cat >> docs/pv-mmu.md <<-'END'
+		| a rule | `p2m_set` | `p2m_writes` |
+	END
+	red rules 'docs/pv-mmu.md: no function p2m_set'
+	red rules 'docs/pv-mmu.md: no test p2m_writes'
+	echo > docs/pv-mmu.md
+	red rules 'docs/pv-mmu.md: no rule found'
+}
+
 @test "spdx: absent, too late, in a script, in a makefile" {
 	echo 'int x;' > lib/x.c
 	red spdx 'lib/x.c: does not begin with'

@@ -6,6 +6,16 @@
 
 load helper
 
+@test "the command: a file or standard input, any nonce unless one is given, JUnit on request" {
+	judge() { PYTHONDONTWRITEBYTECODE=1 "$RIG/verdict.py" --skips "$CONSOLES/skips" "$@"; }
+	[ "$(judge "$CONSOLES/good-domu.log" | tail -n 1)" = 'domu: SUCCESS' ]
+	[ "$(good | judge --junit "$BATS_TEST_TMPDIR/junit.xml" - | tail -n 1)" = 'domu: SUCCESS' ]
+	grep -q '<testcase classname="domu" name="boot_info"' "$BATS_TEST_TMPDIR/junit.xml"
+	status=0
+	judge --lane dom0 --ended crash "$CONSOLES/crash.log" || status=$?
+	[ "$status" = 4 ]
+}
+
 # Every word.
 
 @test "SUCCESS: a good domU log" {
