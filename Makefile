@@ -106,4 +106,4 @@ clean: ## remove build/; downloads stay
 help: ## this list
 	@sed -n 's/^\([a-z][a-z0-9 -]*\):.*## */\1	/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{printf "  %-34s %s\n", $$1, $$2}'
 	@echo 'Variables: LANE=domu|dom0|smoke|xl MEMORY= VCPUS= CMDLINE= CPU= ACCEL= XEN=path XEN_DEBS=dir'
-	@echo '           XEN_ARGS= QEMU= V=1 CC=    see docs/debugging.md'
+	@echo '           XEN_ARGS= QEMU= QEMU_ARGS= V=1 CC=    see docs/debugging.md'
