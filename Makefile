@@ -87,7 +87,7 @@ CHECK_LANES := host smoke dom0 domu expect rig
 
 .PHONY: check
 check: ## every lane, the table of expected verdicts, the rig's own tests
-	@tests/rig/deps build run check
+	@tests/rig/deps build run check lint
 	@tests/rig/rig.py start
 	@rm -f $(B)/logs/host.count
 	@for lane in $(CHECK_LANES); do $(MAKE) --no-print-directory check-$$lane; done; \
