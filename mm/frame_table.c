@@ -26,16 +26,6 @@ uint64_t frame_table_pages(void)
 	return own.nr;
 }
 
-const char *frame_owner_name(enum frame_owner owner)
-{
-	static const char *const names[FRAME_OWNERS] = {
-		"nobody",      "image",	     "boot",   "ring",	  "module", "P2M",
-		"frame table", "direct map", "kernel", "reserve", "test",
-	};
-
-	return owner < FRAME_OWNERS ? names[owner] : "?";
-}
-
 static void set_owner(const struct frame_run *run, enum frame_owner owner)
 {
 	struct frame *frame;

@@ -32,13 +32,7 @@ pfn_t pmap_table(unsigned int i)
 	return boot_va_pfn(table_va(i));
 }
 
-bool pmap_is_table(pfn_t pfn)
-{
-	return open && (pfn_eq(pfn, pmap_table(0)) || pfn_eq(pfn, pmap_table(1)));
-}
-
-/* Sets the rights of a table page's own mapping. Back to writable needs no flush: a spurious fault
- * would be the only harm of a stale read-only entry, and the unlink before it flushed everything. */
+/* Sets the rights of a table page's own mapping, and flushes it. */
 static long table_protect(const struct boot_info *bi, unsigned int i, uint64_t flags)
 {
 	uintptr_t va = (uintptr_t)table_va(i);

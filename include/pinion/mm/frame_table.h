@@ -40,7 +40,6 @@ enum frame_owner {
 	OWNER_KERNEL,	   /* other tables and memory of the kernel's */
 	OWNER_RESERVE,	   /* the allocator's reserve of table frames */
 	OWNER_TEST,	   /* the suite's */
-	FRAME_OWNERS
 };
 
 /* flags */
@@ -79,9 +78,6 @@ __must_check int frame_table_init(const struct boot_info *bi);
 
 /* The entry of @pfn, or NULL if it has none. */
 struct frame *frame_at(pfn_t pfn);
-
-/* "free", "direct map", ... for messages. */
-const char *frame_owner_name(enum frame_owner owner);
 
 /* How many frames the table itself takes. */
 uint64_t frame_table_pages(void);

@@ -83,7 +83,7 @@ extern char __rodata_start[], __rodata_end[];
 extern char __data_start[], __data_end[];
 extern char __bss_start[], __bss_end[], __image_end[];
 
-/* The first stack, in .bss: STACK_PAGES pages above one guard page, which kmain unmaps. */
+/* The first stack, in .bss: KERNEL_STACK_PAGES pages above one guard page, which kmain unmaps. */
 extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
 
 /* The page of .bss that shared_info is mapped over (xen/shared_info.c). */

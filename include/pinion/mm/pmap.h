@@ -21,7 +21,6 @@
 #ifndef PINION_MM_PMAP_H
 #define PINION_MM_PMAP_H
 
-#include <stdbool.h>
 #include <pinion/boot/boot_info.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
@@ -54,9 +53,6 @@ void pmap_unmap(const void *ptr);
  * at their link addresses again. Returns 0 or Xen's error.
  */
 __must_check int pmap_close(const struct boot_info *bi);
-
-/* Whether @pfn is one of the window's two tables (while it is open). */
-bool pmap_is_table(pfn_t pfn);
 
 /* The window's table pages, for those who must know: L1 and L2, two PFNs. */
 #define PMAP_TABLES 2
