@@ -30,6 +30,8 @@ void panic_catch_arm(struct panic_catch *catch)
 	if (catch && armed)
 		panic("a panic catch is armed already");
 	if (catch)
+		catch->traps = this_cpu()->traps;
+	if (catch)
 		catch->upcalls_masked = upcalls_mask();
 	if (catch)
 		upcalls_restore(catch->upcalls_masked);
@@ -126,6 +128,7 @@ void panic_at(const char *file, int line, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(catch->message, sizeof(catch->message), fmt, ap);
 		va_end(ap);
+		this_cpu()->traps = catch->traps;
 		upcalls_restore(catch->upcalls_masked);
 		arch_longjmp(catch->where, 1);
 	}

@@ -7,8 +7,10 @@
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/boot_tables.h>
 #include <pinion/mm/direct_map.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/pmap.h>
+#include <pinion/mm/tables.h>
 #include <pinion/xen/hypercall.h>
 
 /* Frames that are read-only in the direct map, while it is built and as long as they are tables. */
@@ -169,8 +171,49 @@ int direct_map_build(const struct boot_info *bi)
 	return 0;
 }
 
+bool direct_map_l2(pfn_t pfn, pfn_t *table, unsigned int *index)
+{
+	uint64_t entry;
+
+	if (pfn_x(pfn) >= pfn_x(end))
+		return false;
+	entry = table_read(tables.start, va_index((uintptr_t)direct_va(pfn), 3));
+	if (!(entry & PTE_P))
+		return false;
+	*table = table_below(entry);
+	*index = va_index((uintptr_t)direct_va(pfn), 2);
+	return true;
+}
+
+bool direct_map_leaf(pfn_t pfn, pfn_t *table, unsigned int *index)
+{
+	uint64_t entry;
+
+	if (!direct_map_l2(pfn, table, index))
+		return false;
+	entry = table_read(*table, *index);
+	if (!(entry & PTE_P))
+		return false;
+	*table = table_below(entry);
+	*index = va_index((uintptr_t)direct_va(pfn), 1);
+	return true;
+}
+
+bool direct_map_shared(pfn_t pfn)
+{
+	unsigned int index;
+	pfn_t l2, l1;
+
+	if (!direct_map_leaf(pfn, &l1, &index) || !direct_map_l2(pfn, &l2, &index))
+		return false;
+	return frame_at(l1)->parents > 1 || frame_at(l2)->parents > 1;
+}
+
 int direct_map_protect(pfn_t pfn, uint64_t flags)
 {
-	return (int)hypercall_update_va_mapping((uintptr_t)direct_va(pfn),
-						pte_make(pfn_to_mfn(pfn), flags), UVMF_INVLPG);
+	int rc;
+
+	mmu_batch_begin();
+	rc = mmu_batch_direct(pfn, (flags & PTE_RW) != 0);
+	return mmu_batch_end(rc);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The buddy allocator; see <pinion/mm/frame_alloc.h>. */
+#include <pinion/arch/pte.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
 #include <pinion/mm/boot_alloc.h>
+#include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 
 static uint32_t heads[FRAME_ORDER_MAX + 1];
@@ -77,7 +79,11 @@ static void mark(uint64_t n, unsigned int order, enum frame_kind kind, enum fram
 	uint64_t i;
 
 	for (i = 0; i < UINT64_C(1) << order; i++)
-		*at(n + i) = (struct frame){ .kind = (uint8_t)kind, .owner = (uint8_t)owner };
+		*at(n + i) = (struct frame){
+			.kind = (uint8_t)kind,
+			.owner = (uint8_t)owner,
+			.flags = kind == FRAME_DATA ? FRAME_PLAIN : 0,
+		};
 }
 
 int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
@@ -103,28 +109,57 @@ int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
 	return 0;
 }
 
-void frame_free(pfn_t pfn, unsigned int order)
+/* What makes a block impossible to take back is a bug of the caller's. */
+static void check_block(uint64_t n, unsigned int order)
 {
-	uint64_t n = pfn_x(pfn), i;
 	const struct frame *frame;
+	uint64_t i;
 
 	if (order > FRAME_ORDER_MAX || n & ((UINT64_C(1) << order) - 1))
 		panic("frame_free: pfn %#" PRI_pfn " is no block of order %u", n, order);
 	for (i = 0; i < UINT64_C(1) << order; i++) {
 		frame = frame_at(_pfn(n + i));
-		if (!frame || frame->kind != FRAME_DATA || frame->flags)
+		if (!frame || frame->kind != FRAME_DATA || frame->flags != FRAME_PLAIN)
 			panic("frame_free: pfn %#" PRI_pfn " is %s", n + i,
-			      !frame			  ? "no RAM"
-			      : frame->kind == FRAME_FREE ? "free already"
-							  : "in use as a table");
+			      !frame			   ? "no RAM"
+			      : frame->kind == FRAME_FREE  ? "free already"
+			      : frame->kind == FRAME_TABLE ? "in use as a table"
+							   : "read-only in the direct map");
 	}
+}
+
+/* Whether any of the block's frames is mapped elsewhere by a table of the direct map's. */
+static bool block_is_shared(uint64_t n, unsigned int order)
+{
+	uint64_t end = n + (UINT64_C(1) << order);
+
+	for (; n < end; n += TABLE_ENTRIES)
+		if (direct_map_shared(_pfn(n)))
+			return true;
+	return false;
+}
+
+int frame_try_free(pfn_t pfn, unsigned int order)
+{
+	uint64_t n = pfn_x(pfn);
+
+	check_block(n, order);
+	if (block_is_shared(n, order))
+		return -EBUSY;
 	if (order == 0 && nr_reserve < FRAME_RESERVE) {
 		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
 		reserve[nr_reserve++] = pfn;
-		return;
+		return 0;
 	}
 	mark(n, order, FRAME_FREE, OWNER_NONE);
 	release(n, order);
+	return 0;
+}
+
+void frame_free(pfn_t pfn, unsigned int order)
+{
+	if (frame_try_free(pfn, order))
+		panic("frame_free: pfn %#" PRI_pfn ", order %u, is shared", pfn_x(pfn), order);
 }
 
 int frame_alloc_reserved(enum frame_owner owner, pfn_t *pfn)

@@ -21,6 +21,11 @@ struct frame *frame_at(pfn_t pfn)
 	return &table[pfn_x(pfn)];
 }
 
+pfn_t frame_table_end(void)
+{
+	return _pfn(nr_frames);
+}
+
 uint64_t frame_table_pages(void)
 {
 	return own.nr;
@@ -79,6 +84,7 @@ static int enter_table(pfn_t pfn, unsigned int level)
 
 	frame->kind = FRAME_TABLE;
 	frame->level = (uint8_t)level;
+	frame->flags = 0;
 	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
 		if (!(entries[i] & PTE_P))
 			continue;
@@ -105,6 +111,16 @@ static int enter_tables(void)
 	return rc;
 }
 
+/* Text and rodata are no plain memory. */
+static void enter_read_only(void)
+{
+	pfn_t pfn;
+
+	for (pfn = boot_va_pfn(__text_start); pfn_x(pfn) < pfn_x(boot_va_pfn(__rodata_end));
+	     pfn = pfn_add(pfn, 1))
+		frame_at(pfn)->flags = 0;
+}
+
 int frame_table_init(const struct boot_info *bi)
 {
 	uint64_t end = pfn_x(direct_map_end()), pages = frames_up(end * sizeof(struct frame)), pfn;
@@ -122,8 +138,10 @@ int frame_table_init(const struct boot_info *bi)
 			continue;
 		table[pfn].kind = FRAME_DATA;
 		table[pfn].owner = OWNER_BOOT;
+		table[pfn].flags = FRAME_PLAIN;
 	}
 	set_owner(&bi->image, OWNER_IMAGE);
+	enter_read_only();
 	set_owner(&bi->module, OWNER_MODULE);
 	set_owner(&own, OWNER_FRAME_TABLE);
 	set_owner(&kernel, OWNER_KERNEL);

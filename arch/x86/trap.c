@@ -54,7 +54,7 @@ static bool fixup_exception(struct cpu_regs *regs)
 	return false;
 }
 
-void trap_dispatch(struct cpu_regs *regs)
+static void dispatch(struct cpu_regs *regs)
 {
 	/* The upper half holds the upcall mask at the time; IF in rflags says the same. */
 	regs->cs &= 0xffff;
@@ -64,6 +64,13 @@ void trap_dispatch(struct cpu_regs *regs)
 	if (fixup_exception(regs))
 		return;
 	crash_trap(regs);
+}
+
+void trap_dispatch(struct cpu_regs *regs)
+{
+	this_cpu()->traps++;
+	dispatch(regs);
+	this_cpu()->traps--;
 }
 
 const char *trap_name(unsigned int vector)

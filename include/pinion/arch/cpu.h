@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 struct vcpu_info;
+struct mmu_batch;
+struct aspace;
 
 /* No code can be there: the last byte of the address space. */
 #define NO_PROBE_CALL UINT64_MAX
@@ -27,6 +29,12 @@ struct cpu {
 	/* probe_call(): where the call goes (NO_PROBE_CALL: none under way), and the fault that it met. */
 	uint64_t probe_call_target;
 	uint64_t probe_call_fault;
+	/* Traps and upcalls being handled, one inside the other. */
+	unsigned int traps;
+	/* The queue of page-table work (mm/mmu_batch.c). */
+	struct mmu_batch *batch;
+	/* What the vCPU runs on (mm/aspace.c); NULL until the kernel has tables of its own. */
+	struct aspace *aspace;
 	/* PMAP slots in use, one bit each (mm/pmap.c). */
 	uint8_t pmap_in_use;
 };

@@ -12,8 +12,9 @@
 #define PANIC_MESSAGE_MAX 160
 
 struct panic_catch {
-	arch_jmp_buf where;		 /* set by the caller with arch_setjmp() */
-	bool upcalls_masked;		 /* as they were when it was armed */
+	arch_jmp_buf where;  /* set by the caller with arch_setjmp() */
+	bool upcalls_masked; /* this and the next as they were when it was armed */
+	unsigned int traps;
 	char message[PANIC_MESSAGE_MAX]; /* what the panic said, without file and line */
 };
 

@@ -19,6 +19,7 @@
 #ifndef PINION_MM_DIRECT_MAP_H
 #define PINION_MM_DIRECT_MAP_H
 
+#include <stdbool.h>
 #include <pinion/boot/boot_info.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
@@ -47,6 +48,17 @@ struct frame_run direct_map_tables(void);
 
 /* pfns from here on are not in it: RAM beyond the option mem=, and whatever is beyond RAM. */
 pfn_t direct_map_end(void);
+
+/*
+ * Where it maps @pfn: entry *@index of the L1 *@table. Returns false, with both undefined, if it
+ * doesn't. The level above alike: entry *@index of the L2 *@table, which links that L1.
+ */
+bool direct_map_leaf(pfn_t pfn, pfn_t *table, unsigned int *index);
+bool direct_map_l2(pfn_t pfn, pfn_t *table, unsigned int *index);
+
+/* Whether the frame is mapped elsewhere too, by an L1 or L2 that an address space shares. Such a frame can't
+ * leave its block: its rights here are its rights there. */
+bool direct_map_shared(pfn_t pfn);
 
 /*
  * Changes one page's rights: @flags is PTE_KERNEL_RO or PTE_KERNEL_RW. Returns 0 or Xen's error:

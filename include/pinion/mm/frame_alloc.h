@@ -35,7 +35,12 @@ void frame_alloc_init(void);
  */
 __must_check int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn);
 
-/* Takes back a block that frame_alloc() gave out with that order, or a part of one that is a block. */
+/*
+ * Takes back a block that frame_alloc() gave out with that order, or a part of one that is a block.
+ * Returns 0, or -EBUSY if an address space maps it by sharing the direct map's tables: unmap it
+ * first. frame_free() is for those who know that nobody does; it panics then.
+ */
+__must_check int frame_try_free(pfn_t pfn, unsigned int order);
 void frame_free(pfn_t pfn, unsigned int order);
 
 /* A single frame for a table, from the allocator or else from the reserve. Returns 0 or -ENOMEM. */

@@ -6,8 +6,14 @@
  * level, how many entries of it are present, how many link it. Xen keeps the same facts in its own
  * page_info and acts on them; a guest that does not know them learns them as -EBUSY.
  *
- *      kind  owner  level  flags | live  parents | next prev  (free)   or  shares holds
- *      1     1      1      1     | 2     2       | 4    4              or  4      4      bytes
+ *      kind  owner  level  flags | live  parents | next  prev     a free block
+ *      1     1      1      1     | 2     2       | holds backend  a page table
+ *                                                | execs          data
+ *                                                  4     4        bytes
+ *
+ * live and parents are kept by those who write tables: by mmu_batch for tables that Xen knows, by
+ * table_store() for those that it does not know yet. A frame of a block whose L1 of the direct map is linked a second
+ * time is shared: that is to be seen from that L1's parents, and is counted nowhere else.
  *
  * Frames beyond the direct map's end, and holes, have no entry or one of kind FRAME_NONE.
  */
@@ -39,12 +45,23 @@ enum frame_owner {
 	OWNER_DIRECT_MAP,  /* its tables */
 	OWNER_KERNEL,	   /* other tables and memory of the kernel's */
 	OWNER_RESERVE,	   /* the allocator's reserve of table frames */
+	OWNER_ASPACE,	   /* tables of address spaces, the kernel's vmap arena among them */
+	OWNER_MAP,	   /* tables that mmu_map's backends gave */
+	OWNER_VMAP,	   /* stacks and blocks of the vmap arena */
+	OWNER_QUARANTINE,  /* nobody's: Xen refused to undo what was done to it (mmu_batch) */
 	OWNER_TEST,	   /* the suite's */
 };
 
 /* flags */
 #define FRAME_PINNED	0x01 /* has a pin of its own */
 #define FRAME_FREE_HEAD 0x02 /* FRAME_FREE: the first of a block, which is in a list */
+#define FRAME_PLAIN	0x04 /* FRAME_DATA: writable in the direct map; may become a table */
+#define FRAME_OFFLINE \
+	0x08 /* FRAME_TABLE: not a table for Xen yet: writable, written by plain stores */
+#define FRAME_LEAVING \
+	0x10		  /* FRAME_TABLE: will be plain memory when the batch under way has ended */
+#define FRAME_QUEUED 0x20 /* FRAME_TABLE: entries of it are in the queue of the batch under way */
+#define FRAME_EXEC   0x40 /* FRAME_TABLE, L1: has had executable entries since it was made */
 
 struct frame {
 	uint8_t kind;
@@ -58,9 +75,11 @@ struct frame {
 			uint32_t next, prev; /* FRAME_FREE_HEAD: PFNs, FRAME_NIL at the ends */
 		};
 		struct {
-			uint32_t shares;
-			uint32_t holds;
+			uint32_t holds; /* FRAME_TABLE: by mmu_map */
+			uint32_t
+				backend; /* FRAME_TABLE: who gave it, mmu_map's number; 0: the allocator */
 		};
+		uint32_t execs; /* FRAME_DATA: executable entries that map it, over all tables */
 	};
 };
 
@@ -78,6 +97,9 @@ __must_check int frame_table_init(const struct boot_info *bi);
 
 /* The entry of @pfn, or NULL if it has none. */
 struct frame *frame_at(pfn_t pfn);
+
+/* pfns from here on have no entry. */
+pfn_t frame_table_end(void);
 
 /* How many frames the table itself takes. */
 uint64_t frame_table_pages(void);
