@@ -13,6 +13,7 @@
 #include <pinion/boot/memory.h>
 #include <pinion/boot/refuse.h>
 #include <pinion/lib/print.h>
+#include <pinion/mm/aspace.h>
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
@@ -143,6 +144,7 @@ void memory_late(const struct boot_info *bi)
 	reclaimed = (uint64_t)rc;
 	must("frame table", frame_table_init(bi));
 	frame_alloc_init();
+	aspace_init();
 	p2m_set_source(&kernel_p2m, &late_source);
 	boot_mark(MARK_UP);
 	print("memory: direct map to pfn %#" PRI_pfn

@@ -33,11 +33,6 @@ struct aspace *aspace_first(void)
 	return all;
 }
 
-void aspace_table_release(pfn_t pfn)
-{
-	frame_free(pfn, 0);
-}
-
 int aspace_create(struct aspace *as)
 {
 	unsigned int slot;
@@ -185,7 +180,7 @@ static void take_apart(pfn_t table)
 	if (frame->level == 1)
 		aspace_leaves_gone(table);
 	table_forget(table);
-	aspace_table_release(table);
+	table_release(table);
 }
 
 int aspace_destroy(struct aspace *as)

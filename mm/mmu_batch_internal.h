@@ -21,9 +21,9 @@
 #define HOOKS_MAX  64
 
 enum seg_kind {
-	SEG_SET,    /* one entry of a table */
-	SEG_BULK,   /* leaves of one table, all changed alike */
-	SEG_MAKE,   /* the direct map's leaf of a table: read-only, and it is live; writable, and it is offline */
+	SEG_SET,  /* one entry of a table */
+	SEG_BULK, /* leaves of one table, all changed alike */
+	SEG_MAKE, /* the direct map's leaf of a table: read-only, and it is live; writable, and it is offline */
 	SEG_LEAVE,  /* the same of a table that leaves: writable */
 	SEG_DIRECT, /* the same of a data frame */
 	SEG_OP,	    /* one mmuext operation */

@@ -11,7 +11,6 @@
  */
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
-#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
@@ -445,7 +444,7 @@ uint64_t mmu_batch_retry_quarantine(void)
 		}
 		frame->flags = FRAME_OFFLINE;
 		table_forget(_pfn(pfn));
-		frame_free(_pfn(pfn), 0);
+		table_release(_pfn(pfn));
 		b->counters.recovered++;
 	}
 	return left;

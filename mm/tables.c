@@ -3,6 +3,7 @@
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/tables.h>
 
 /* One more (@by 1) or less (-1) entry that links the table behind @entry. */
@@ -62,6 +63,11 @@ void table_forget(pfn_t pfn)
 		.owner = frame->owner,
 		.flags = FRAME_PLAIN,
 	};
+}
+
+void table_release(pfn_t pfn)
+{
+	frame_free(pfn, 0);
 }
 
 void table_store(pfn_t table, unsigned int index, uint64_t value)

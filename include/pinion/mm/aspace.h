@@ -122,10 +122,10 @@ struct aspace_info {
 	bool mapped;
 	unsigned int level; /* at which the walk ended: 1, unless a higher entry is not present */
 	mfn_t mfn;
-	pfn_t pfn;	    /* INVALID_PFN for a frame that is not ours */
+	pfn_t pfn;			 /* INVALID_PFN for a frame that is not ours */
 	bool writable, executable, user; /* over all levels */
-	bool shared;	    /* through a table of the direct map's */
-	uint64_t entry;	    /* as it was read at that level */
+	bool shared;			 /* through a table of the direct map's */
+	uint64_t entry;			 /* as it was read at that level */
 };
 
 /* Returns 0, or -EINVAL for an address that is not canonical or Xen's. Any other address may be asked. */

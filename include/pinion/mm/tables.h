@@ -65,6 +65,9 @@ static inline bool va_is_user(uint64_t va)
  */
 __must_check int table_begin(pfn_t pfn, unsigned int level, bool clear);
 
+/* Gives the frame of a former table, forgotten, back to where it came from. */
+void table_release(pfn_t pfn);
+
 /* Plain memory again, its links undone. => it is offline, and no entry links it, unless that table
  * is itself forgotten afterwards */
 void table_forget(pfn_t pfn);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * W^X over all aliases of a frame: who is executable anywhere is read-only in the direct map.
+ *
+ *     execs   0 -> 1   the direct map's leaf becomes read-only
+ *             1 -> 0   it becomes writable again
+ *
+ * The count is of leaves, whether the entries above them allow execution or not: rights of a whole piece
+ * are changed in the entry above, and must be able to come back without a look at its frames.
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/mm/m2p.h>
+#include <pinion/mm/mmu_batch.h>
+#include "aspace_internal.h"
+
+void aspace_exec_count(pfn_t pfn, int by)
+{
+	struct frame *frame = frame_at(pfn);
+
+	ASSERT(frame && frame->kind == FRAME_DATA && (by > 0 || frame->execs > 0));
+	frame->execs = (uint32_t)((int64_t)frame->execs + by);
+}
+
+int aspace_exec_queue(pfn_t pfn, int by)
+{
+	const struct frame *frame = frame_at(pfn);
+	int rc = 0;
+
+	if (by > 0 && frame->execs == 0)
+		rc = mmu_batch_direct(pfn, false);
+	else if (by < 0 && frame->execs == 1)
+		rc = mmu_batch_direct(pfn, true);
+	if (!rc)
+		aspace_exec_count(pfn, by);
+	return rc;
+}
+
+void aspace_leaves_gone(pfn_t l1)
+{
+	unsigned int i;
+	uint64_t entry;
+	pfn_t pfn;
+	int rc = 0;
+
+	if (!(frame_at(l1)->flags & FRAME_EXEC))
+		return;
+	mmu_batch_begin();
+	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
+		entry = table_read(l1, i);
+		if ((entry & (PTE_P | PTE_NX)) != PTE_P)
+			continue;
+		pfn = mfn_to_pfn(pte_mfn(entry));
+		table_store(l1, i, 0);
+		rc = aspace_exec_queue(pfn, -1);
+	}
+	if (mmu_batch_end(rc))
+		panic("a frame that was executable can't be made writable");
+}
