@@ -21,6 +21,11 @@ struct frame *frame_at(pfn_t pfn)
 	return &table[pfn_x(pfn)];
 }
 
+const struct frame *frame_table_base(void)
+{
+	return table;
+}
+
 pfn_t frame_table_end(void)
 {
 	return _pfn(nr_frames);

@@ -203,9 +203,11 @@ int mmu_batch_set_foreign_for(const char *who, pfn_t table, unsigned int index, 
 	if (domid != DOMID_SELF)
 		b->upper = false;
 	seg->domid = domid;
-	if (frame)
-		frame->flags |= FRAME_QUEUED;
 	add_request(b, seg, entry_ptr(table, index), old, value);
+	if (frame) {
+		frame->flags |= FRAME_QUEUED;
+		table_count(frame, old, value);
+	}
 	/* Before there is a frame table nobody knows the level: flush. */
 	tlb_entry(b, frame ? frame->level : 1, old, va);
 	return queued(b);
@@ -386,6 +388,7 @@ int mmu_batch_open(pfn_t table, struct mmu_batch_room *room)
 int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int live, uint64_t va)
 {
 	struct mmu_batch *b = mmu_batch_this();
+	struct frame *frame = frame_at(table);
 	struct seg *seg;
 	unsigned int i;
 
@@ -398,13 +401,23 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int li
 	seg->first = b->n.requests;
 	seg->count = (uint16_t)count;
 	b->n.requests = (uint16_t)(b->n.requests + count);
-	frame_at(table)->flags |= FRAME_QUEUED;
+	frame->flags |= FRAME_QUEUED;
+	frame->live = (uint16_t)(frame->live + live * (int)count);
 	if (live > 0)
 		return queued(b);
 	for (i = 0; i < count && !b->upper && !b->flush; i++)
 		tlb_page(b,
 			 va ? va + ((b->requests[seg->first + i].ptr & PAGE_OFFSET_MASK) << 9) : 0);
 	return queued(b);
+}
+
+unsigned int mmu_batch_room(void)
+{
+	const struct mmu_batch *b = mmu_batch_this();
+	unsigned int requests = MMU_BATCH_ENTRIES - b->n.requests,
+		     riders = RIDERS_MAX - b->n.riders;
+
+	return riders < requests ? riders : requests;
 }
 
 struct mmu_batch_error mmu_batch_error(void)

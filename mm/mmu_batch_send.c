@@ -2,9 +2,10 @@
 /*
  * Sending, counting, undoing: what happens to a section at its end (see <pinion/mm/mmu_batch.h>).
  *
- * The counts of the frame table follow what Xen has, call by call: an entry is counted when the call
- * that it went out in has done it, and counted back when it has been undone. What a frame *becomes*
- * (plain memory, free) waits for the end.
+ * The counts of the frame table (live, parents) are ahead of Xen: they change when an entry is queued, so that
+ * whoever looks within a section sees them as they will be, as mmu_batch_peek() shows entries; and they are
+ * counted back when the section fails. What Xen knows a frame to be (offline or live, pinned, writable) changes
+ * with the call that does it. What a frame *becomes* (plain memory, free) waits for the end.
  *
  * Undoing goes one request a call, backwards, so that a refusal is that entry's alone and the others are undone.
  * It is slow, and nobody waits for it.
@@ -23,35 +24,27 @@ static void set_flag(struct frame *frame, unsigned int flag, bool on)
 		frame->flags &= (uint8_t)~flag;
 }
 
-/* Counts @n entries of @seg, from its request @at on, as done; or with @back, as undone. */
-static void count_entries(const struct mmu_batch *b, const struct seg *seg, unsigned int at,
-			  unsigned int n, bool back)
+/* Request @at of @seg has been done, or with @back, undone: what its frame is to us from now on. */
+static void entry_done(const struct mmu_batch *b, const struct seg *seg, unsigned int at, bool back)
 {
-	struct frame *table = frame_at(_pfn(seg->table));
 	struct frame *subject = frame_at(_pfn(seg->subject));
 	bool writable = (back ? b->old[at] : b->requests[at].val) & PTE_RW;
-	unsigned int i;
 
-	if (!table)
-		return;
-	switch (seg->kind) {
-	case SEG_SET:
-		for (i = at; i < at + n; i++)
-			table_count(table, back ? b->requests[i].val : b->old[i],
-				    back ? b->old[i] : b->requests[i].val);
-		break;
-	case SEG_BULK:
-		table->live = (uint16_t)(table->live + (back ? -seg->live : seg->live) * (int)n);
-		break;
-	case SEG_MAKE:
+	if (seg->kind == SEG_MAKE && subject)
 		set_flag(subject, FRAME_OFFLINE, writable);
-		break;
-	case SEG_DIRECT:
+	if (seg->kind == SEG_DIRECT && subject)
 		set_flag(subject, FRAME_PLAIN, writable);
-		break;
-	default:
-		break;
-	}
+}
+
+/* Request @at of @seg won't be done after all, or has been undone. */
+static void count_back(const struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	struct frame *table = frame_at(_pfn(seg->table));
+
+	if (table && seg->kind == SEG_SET)
+		table_count(table, b->requests[at].val, b->old[at]);
+	if (table && seg->kind == SEG_BULK)
+		table->live = (uint16_t)(table->live - seg->live);
 }
 
 static void count_op(const struct mmu_batch *b, const struct seg *seg, bool back)
@@ -95,7 +88,7 @@ static int note_error(struct mmu_batch *b, int rc, bool uva)
 static void requests_done(struct mmu_batch *b, unsigned int done)
 {
 	const struct seg *seg;
-	unsigned int n;
+	unsigned int n, i;
 
 	b->counters.entries += done;
 	while (done > 0) {
@@ -103,7 +96,8 @@ static void requests_done(struct mmu_batch *b, unsigned int done)
 		n = seg->first + seg->count - b->sent.requests;
 		if (n > done)
 			n = done;
-		count_entries(b, seg, b->sent.requests, n, false);
+		for (i = 0; i < n && seg->kind != SEG_BULK; i++)
+			entry_done(b, seg, b->sent.requests + i, false);
 		b->sent.requests = (uint16_t)(b->sent.requests + n);
 		if (b->sent.requests == seg->first + seg->count)
 			b->sent.segs++;
@@ -283,30 +277,31 @@ static void undo_entry(struct mmu_batch *b, const struct seg *seg, unsigned int 
 		b->error.stuck++;
 		return;
 	}
-	count_entries(b, seg, at, 1, true);
+	entry_done(b, seg, at, true);
+	count_back(b, seg, at);
 	b->error.undone++;
 }
 
-/* Undoes what was sent of the segments from @first on. */
+/* Undoes what was sent of the segments from @first on, and counts back what was not. */
 static void undo(struct mmu_batch *b, unsigned int first)
 {
 	const struct seg *seg;
-	unsigned int i, at, end;
+	unsigned int i, at;
 
 	b->error.undone = 0;
 	b->error.stuck = 0;
 	for (i = b->n.segs; i-- > first;) {
 		seg = &b->segs[i];
-		if (seg->kind == SEG_OP) {
-			if (seg->first < b->sent.ops)
-				undo_op(b, seg);
+		if (seg->kind == SEG_OP && seg->first < b->sent.ops)
+			undo_op(b, seg);
+		if (seg->kind == SEG_OP)
 			continue;
+		for (at = seg->first + seg->count; at-- > seg->first;) {
+			if (at < b->sent.requests)
+				undo_entry(b, seg, at);
+			else
+				count_back(b, seg, at);
 		}
-		end = seg->first + seg->count;
-		if (end > b->sent.requests)
-			end = b->sent.requests;
-		for (at = end; at-- > seg->first;)
-			undo_entry(b, seg, at);
 	}
 	b->counters.undone += b->error.undone;
 	b->counters.stuck += b->error.stuck;

@@ -27,11 +27,11 @@
 #include <pinion/mm/frames.h>
 
 enum frame_kind {
-	FRAME_NONE,  /* no RAM of ours */
-	FRAME_FREE,  /* the buddy allocator's */
-	FRAME_DATA,  /* somebody's memory */
-	FRAME_TABLE, /* a page table */
-};
+	FRAME_NONE = 0,	 /* no RAM of ours */
+	FRAME_FREE = 1,	 /* the buddy allocator's */
+	FRAME_DATA = 2,	 /* somebody's memory */
+	FRAME_TABLE = 4, /* a page table */
+}; /* one bit each: the AND over many frames' kinds says whether they are all of one */
 
 /* Who answers for a frame. */
 enum frame_owner {
@@ -97,6 +97,9 @@ __must_check int frame_table_init(const struct boot_info *bi);
 
 /* The entry of @pfn, or NULL if it has none. */
 struct frame *frame_at(pfn_t pfn);
+
+/* The whole table, for those who go over many pfns below frame_table_end(). */
+const struct frame *frame_table_base(void);
 
 /* pfns from here on have no entry. */
 pfn_t frame_table_end(void);

@@ -79,6 +79,9 @@ struct mmu_batch_mark {
 
 struct mmu_batch_mark mmu_batch_mark(void);
 
+/* How many more entries, each with a frame that rides along, the open section has room for. */
+unsigned int mmu_batch_room(void);
+
 /* Drops everything that was queued since @mark, as an end with an error would. */
 void mmu_batch_rollback(const struct mmu_batch_mark *mark);
 
