@@ -14,12 +14,32 @@
 #include <pinion/mm/mmu_batch.h>
 #include "aspace_internal.h"
 
+static uint64_t nr_exec; /* frames that are executable anywhere */
+
+bool aspace_exec_any(void)
+{
+	return nr_exec > 0;
+}
+
 void aspace_exec_count(pfn_t pfn, int by)
 {
 	struct frame *frame = frame_at(pfn);
 
 	ASSERT(frame && frame->kind == FRAME_DATA && (by > 0 || frame->execs > 0));
+	nr_exec -= frame->execs > 0;
 	frame->execs = (uint32_t)((int64_t)frame->execs + by);
+	nr_exec += frame->execs > 0;
+}
+
+int aspace_exec_unfit(pfn_t pfn)
+{
+	const struct frame *frame = frame_at(pfn);
+
+	if (!frame || frame->kind != FRAME_DATA)
+		return -EINVAL;
+	if (!(frame->flags & FRAME_PLAIN) && frame->execs == 0)
+		return -EBUSY;
+	return direct_map_shared(pfn) ? -EBUSY : 0;
 }
 
 int aspace_exec_queue(pfn_t pfn, int by)

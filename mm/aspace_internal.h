@@ -14,6 +14,13 @@
 __must_check int aspace_exec_queue(pfn_t pfn, int by);
 void aspace_exec_count(pfn_t pfn, int by);
 
+/* Why a frame can't be executable: -EINVAL for one that is no data of ours, -EBUSY if it must stay as it is (text,
+ * a frame of a shared block), or 0. */
+__must_check int aspace_exec_unfit(pfn_t pfn);
+
+/* Whether any frame is executable at all, but for the kernel's text. */
+bool aspace_exec_any(void);
+
 /* The leaves of an offline L1 that goes: frames that were executable through it are writable again. */
 void aspace_leaves_gone(pfn_t l1);
 

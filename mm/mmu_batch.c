@@ -385,6 +385,12 @@ int mmu_batch_open(pfn_t table, struct mmu_batch_room *room)
 	return 0;
 }
 
+/* How far into its L1's 2 MiB an entry maps. */
+static uint64_t leaf_offset(const struct mmu_update *request)
+{
+	return (request->ptr & PAGE_OFFSET_MASK) / sizeof(uint64_t) << PAGE_SHIFT;
+}
+
 int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int live, uint64_t va)
 {
 	struct mmu_batch *b = mmu_batch_this();
@@ -397,9 +403,10 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int li
 	seg->table = (uint32_t)pfn_x(table);
 	seg->level = 1;
 	seg->live = (int8_t)live;
-	seg->va = va;
 	seg->first = b->n.requests;
 	seg->count = (uint16_t)count;
+	if (count == 1 && va)
+		seg->va = va + leaf_offset(&b->requests[seg->first]);
 	b->n.requests = (uint16_t)(b->n.requests + count);
 	frame->flags |= FRAME_QUEUED;
 	frame->live = (uint16_t)(frame->live + live * (int)count);

@@ -62,6 +62,7 @@ enum frame_owner {
 	0x10		  /* FRAME_TABLE: will be plain memory when the batch under way has ended */
 #define FRAME_QUEUED 0x20 /* FRAME_TABLE: entries of it are in the queue of the batch under way */
 #define FRAME_EXEC   0x40 /* FRAME_TABLE, L1: has had executable entries since it was made */
+#define FRAME_FOREIGN 0x80 /* FRAME_TABLE, L1: has had entries of frames that are not ours */
 
 struct frame {
 	uint8_t kind;
@@ -86,6 +87,18 @@ struct frame {
 static_assert(sizeof(struct frame) == 16, "16 bytes a frame: 0.4 % of RAM");
 
 #define FRAME_NIL UINT32_MAX
+
+/*
+ * Kind, owner, level and flags as one word, for those who look at many frames: what all of them have
+ * is the AND of their words.
+ */
+static inline uint32_t frame_word(const struct frame *frame)
+{
+	return *(const uint32_t *)frame;
+}
+
+#define FRAME_WORD_DATA	 ((uint32_t)FRAME_DATA)
+#define FRAME_WORD_PLAIN ((uint32_t)FRAME_DATA | (uint32_t)FRAME_PLAIN << 24)
 
 /*
  * Makes the table and fills it from what is so: the P2M for RAM, the boot record for owners, and

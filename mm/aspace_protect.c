@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rights of a range (see <pinion/mm/aspace.h>).
+ *
+ *     a whole piece      upper: its L2 entry, where the leaves can do what is asked
+ *     a whole GiB        upper: its L3 entry, to take rights away, or give back what it took
+ *     a part of a piece  the leaves: entries, or a rebuilt copy
+ *     of a shared one    split: a private copy
+ *
+ * What an upper entry had narrowed comes down into the leaves as soon as one of them is to differ.
+ *
+ * If Xen refuses a later section, the rights of before have to come back: they are noted, run by run, in
+ * the check that goes over the whole range before the first section is sent.
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/lib/string.h>
+#include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/m2p.h>
+#include "aspace_range.h"
+
+/* Selected pages that had the same rights, one after another. */
+struct journal_run {
+	uint64_t page; /* the first one's number in the range */
+	uint64_t rights;
+};
+
+#define JOURNAL_RUNS 255
+
+/* A page of them, the latest page first. */
+struct journal {
+	pfn_t next;
+	uint64_t nr;
+	struct journal_run run[JOURNAL_RUNS];
+};
+
+static_assert(sizeof(struct journal) <= PAGE_SIZE, "a frame of the journal");
+
+static enum aspace_rights rights_of(uint64_t combined)
+{
+	if (combined & PTE_RW)
+		return ASPACE_RW;
+	return combined & PTE_NX ? ASPACE_R : ASPACE_RX;
+}
+
+/* RW and NX of a page with these rights. */
+static uint64_t bits_of(enum aspace_rights rights)
+{
+	return leaf_flags(false, rights) & (PTE_RW | PTE_NX);
+}
+
+static void journal_free(struct range_op *op)
+{
+	pfn_t pfn;
+
+	while (op->journal) {
+		pfn = direct_va_pfn(op->journal);
+		op->journal = pfn_eq(op->journal->next, INVALID_PFN) ? NULL
+								     : direct_va(op->journal->next);
+		frame_free(pfn, 0);
+	}
+}
+
+static int journal_note(struct range_op *op, uint64_t page, enum aspace_rights rights)
+{
+	struct journal *j = op->journal;
+	pfn_t pfn;
+
+	if (j && j->nr > 0 && j->run[j->nr - 1].rights == (uint64_t)rights)
+		return 0;
+	if (!j || j->nr == JOURNAL_RUNS) {
+		if (frame_alloc(0, OWNER_ASPACE, &pfn))
+			return -ENOMEM;
+		op->journal = direct_va(pfn);
+		op->journal->next = j ? direct_va_pfn(j) : INVALID_PFN;
+		op->journal->nr = 0;
+		j = op->journal;
+	}
+	j->run[j->nr++] = (struct journal_run){ page, (uint64_t)rights };
+	return 0;
+}
+
+/* Holes are found, and what the rights are is noted. */
+static int protect_check(struct range_op *op, const struct piece *p)
+{
+	const uint64_t *l1;
+	unsigned int i;
+	int rc;
+
+	if (p->bottom > 1)
+		return -ENOENT;
+	l1 = table_entries(p->table[1]);
+	FOR_SELECTED(i, p)
+	{
+		if (!(l1[i] & PTE_P))
+			return -ENOENT;
+		rc = journal_note(op, p->page + i - p->at, rights_of(combine(p->upper, l1[i])));
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int protect_again(const struct range_op *op, uint64_t from, uint64_t to,
+			 enum aspace_rights rights);
+
+/* Run by run, the last first. */
+static int protect_undo(struct range_op *op, uint64_t pages)
+{
+	uint64_t end = pages, i;
+	struct journal *j;
+	int rc = 0;
+
+	for (j = op->journal; j && !rc;
+	     j = pfn_eq(j->next, INVALID_PFN) ? NULL : direct_va(j->next)) {
+		for (i = j->nr; i-- > 0 && !rc;) {
+			if (j->run[i].page >= end)
+				continue;
+			rc = protect_again(op, j->run[i].page, end,
+					   (enum aspace_rights)j->run[i].rights);
+			end = j->run[i].page;
+		}
+	}
+	return rc;
+}
+
+/* What all leaves have, and what any has. */
+struct leaves {
+	uint64_t all, any;
+};
+
+static struct leaves look(const uint64_t *l1)
+{
+	struct leaves l = { .all = ~UINT64_C(0) };
+	unsigned int i;
+
+#pragma GCC unroll 16
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		l.all &= l1[i];
+		l.any |= l1[i];
+	}
+	return l;
+}
+
+/*
+ * The entry above a whole piece, changed as little as gives it the rights. Returns false if it can't: leaves
+ * that lack a right would have to change.
+ */
+static bool narrowed_link(uint64_t entry, const struct leaves *l, enum aspace_rights rights,
+			  uint64_t *link)
+{
+	*link = entry;
+	switch (rights) {
+	case ASPACE_RW:
+		*link |= PTE_RW;
+		return (l->all & PTE_RW) != 0;
+	case ASPACE_RX:
+		*link &= ~PTE_NX;
+		return !(l->any & (PTE_NX | PTE_RW));
+	default:
+		if (l->any & PTE_RW)
+			*link &= ~PTE_RW;
+		if (!(l->all & PTE_NX))
+			*link |= PTE_NX;
+		return true;
+	}
+}
+
+/* Frames that leaves are to write: executable ones must not. */
+static int may_write(const struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	const struct frame *frame;
+	unsigned int i;
+
+	if (!aspace_exec_any())
+		return 0;
+	FOR_SELECTED(i, p)
+	{
+		frame = frame_at(mfn_to_pfn(pte_mfn(l1[i])));
+		/* One that is executable here and nowhere else is not, once this is done. */
+		if (frame && !(frame->flags & FRAME_PLAIN) &&
+		    frame->execs > ((l1[i] & PTE_NX) ? 0U : 1U))
+			return -EBUSY;
+	}
+	return 0;
+}
+
+/* The frames of selected leaves that are not executable yet. */
+static int narrow_leaves(struct range_op *op, const struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	uint32_t pfns[TABLE_ENTRIES];
+	unsigned int i, n = 0;
+	pfn_t pfn;
+	int rc;
+
+	FOR_SELECTED(i, p)
+	{
+		if (!(l1[i] & PTE_NX))
+			continue;
+		pfn = mfn_to_pfn(pte_mfn(l1[i]));
+		rc = aspace_exec_unfit(pfn);
+		if (rc)
+			return rc;
+		pfns[n++] = (uint32_t)pfn_x(pfn);
+	}
+	return n ? range_exec_coming(op, p, pfns, n) : 0;
+}
+
+static int protect_rewrite(struct range_op *op, struct piece *p)
+{
+	uint64_t want[TABLE_ENTRIES], bits = bits_of(op->rights);
+	unsigned int i;
+
+	range_leaves(op, p, want);
+	FOR_SELECTED(i, p)
+	want[i] = (want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits | (bits & PTE_RW ? PTE_D : 0);
+	return range_rewrite(op, p, want, true);
+}
+
+/* No leaf is executable, and the entries above allow what is asked: RW bits alone. */
+static int protect_entries(struct range_op *op, struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	uint64_t set = (op->rights == ASPACE_RW ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0);
+	uint64_t keep = LEAF_KEPT & ~(PTE_RW | PTE_D), leaf;
+	struct mmu_batch_room room;
+	unsigned int i, n = 0;
+	int rc = mmu_batch_open(p->table[1], &room);
+
+	if (rc)
+		return rc;
+	FOR_SELECTED(i, p)
+	{
+		leaf = l1[i];
+		if ((leaf & PTE_RW) == (set & PTE_RW))
+			continue;
+		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
+		room.requests[n].val = (leaf & keep) | set;
+		room.old[n++] = leaf;
+	}
+	return n ? mmu_batch_close(p->table[1], n, 0, range_table_va(op, p)) : 0;
+}
+
+/* The leaves change. */
+static int protect_leaves(struct range_op *op, struct piece *p)
+{
+	const struct frame *frame = frame_at(p->table[1]);
+	struct planner_work work = {
+		.possible = 1U << WAY_ENTRIES | 1U << WAY_REBUILD,
+		.rw = p->selected,
+		.before = frame->live,
+		.after = frame->live,
+	};
+	int rc = 0;
+
+	if (op->rights == ASPACE_RX)
+		rc = narrow_leaves(op, p);
+	if (rc)
+		return rc;
+	if (op->rights == ASPACE_RX || is_shared(p->table[1]) || p->upper != PTE_RW ||
+	    (frame->flags & (FRAME_EXEC | FRAME_QUEUED | FRAME_OFFLINE)))
+		return protect_rewrite(op, p);
+	if (frame->holds || (frame->flags & FRAME_FOREIGN))
+		work.possible = 1U << WAY_ENTRIES;
+	if (planner_choose(&work) == WAY_REBUILD)
+		return protect_rewrite(op, p);
+	rc = range_room(op, p, p->selected);
+	return rc ? rc : protect_entries(op, p);
+}
+
+/* Whether all is mapped that a piece selects. */
+static bool is_mapped(const struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	uint64_t all = PTE_P;
+	unsigned int i;
+
+	if (p->selected == TABLE_ENTRIES)
+		return frame_at(p->table[1])->live == TABLE_ENTRIES;
+	FOR_SELECTED(i, p)
+	all &= l1[i];
+	return all & PTE_P;
+}
+
+/* What the leaves below a whole GiB have in common, for as long as it has no holes. */
+static bool look_giant(const struct piece *p, struct leaves *l)
+{
+	uint64_t entry, rights = PTE_RW | PTE_NX;
+	struct leaves one;
+	unsigned int i;
+
+	*l = (struct leaves){ .all = rights };
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		entry = table_read(p->table[2], i);
+		if (!(entry & PTE_P) || frame_at(table_below(entry))->live != TABLE_ENTRIES)
+			return false;
+		one = look(table_entries(table_below(entry)));
+		l->all &= combine(entry, one.all);
+		l->any |= combine(entry, one.any);
+	}
+	return true;
+}
+
+/* Changes the entry of @level that the whole piece goes through. Returns 1 if that was enough. */
+static int protect_upper(struct range_op *op, struct piece *p, unsigned int level,
+			 const struct leaves *l)
+{
+	struct planner_work work = { .possible = 1U << WAY_UPPER };
+	uint64_t link, entry = p->entry[level];
+	int rc;
+
+	if (!narrowed_link(entry, l, op->rights, &link))
+		return 0;
+	if (is_shared(p->table[level - 1]) && op->rights == ASPACE_RX)
+		return 0;
+	if (link == entry)
+		return 1;
+	work.upper_rw = (link ^ entry) & PTE_RW;
+	if (level == 2 && !is_shared(p->table[1])) {
+		work.possible |= 1U << WAY_ENTRIES | 1U << WAY_REBUILD;
+		work.rw = TABLE_ENTRIES;
+		work.before = work.after = TABLE_ENTRIES;
+	}
+	if (planner_best(&work) != WAY_UPPER)
+		return 0;
+	planner_choose(&work);
+	rc = range_room(op, p, 0);
+	if (!rc)
+		rc = range_link(p->table[level], va_index(p->va, level), link);
+	return rc ? rc : 1;
+}
+
+/* The rights that the entries above @level's take away can't be given by it. */
+static bool is_narrowed_above(const struct range_op *op, const struct piece *p, unsigned int level)
+{
+	uint64_t upper = PTE_RW, bits = bits_of(op->rights);
+	unsigned int i;
+
+	for (i = 4; i > level; i--)
+		upper = combine(upper, p->entry[i]);
+	return combine(upper, bits) != bits;
+}
+
+static int protect_piece(struct range_op *op, struct piece *p)
+{
+	struct leaves l;
+	int rc = 0;
+
+	if (p->bottom > 1 || !is_mapped(p))
+		return -ENOENT;
+	if (op->rights == ASPACE_RW)
+		rc = may_write(p);
+	if (rc)
+		return rc;
+	if (is_giant(op, p) && !(op->rights == ASPACE_RW && aspace_exec_any()) &&
+	    look_giant(p, &l)) {
+		rc = protect_upper(op, p, 3, &l);
+		if (rc > 0)
+			p->nr = L3_SPAN >> PAGE_SHIFT;
+		if (rc)
+			return rc < 0 ? rc : 0;
+	}
+	if (is_shared(p->table[2]) || is_narrowed_above(op, p, 2))
+		rc = range_split_l2(op, p, true);
+	if (!rc && p->selected == TABLE_ENTRIES) {
+		l = look(table_entries(p->table[1]));
+		rc = protect_upper(op, p, 2, &l);
+		if (rc)
+			return rc < 0 ? rc : 0;
+	}
+	return rc ? rc : protect_leaves(op, p);
+}
+
+int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
+{
+	struct range_op op = {
+		.as = as,
+		.range = range,
+		.piece = protect_piece,
+		.check = protect_check,
+		.check_all = true,
+		.undo = protect_undo,
+		.rights = rights,
+	};
+	int rc = range_check_args(as, range);
+
+	if (!rc)
+		rc = range_run(&op);
+	journal_free(&op);
+	return rc;
+}
+
+static int protect_again(const struct range_op *op, uint64_t from, uint64_t to,
+			 enum aspace_rights rights)
+{
+	struct range_op again = {
+		.as = op->as,
+		.range = op->range,
+		.piece = protect_piece,
+		.start = from,
+		.end = to,
+		.rights = rights,
+	};
+
+	return range_run(&again);
+}

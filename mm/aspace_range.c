@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Going over a range, piece by piece; the drawing is in aspace_range.h.
+ *
+ * A new L1 is linked as soon as it is queued to become read-only. New L2s and L3s are not: pieces
+ * that follow still put entries into them by plain stores, and each L1 below must be read-only before Xen
+ * looks. So the root of a new subtree is remembered, and its one link is queued when the
+ * range leaves it:
+ *
+ *     L4 ---x---> L3 (new, root) --> L2 (new) --> L1 L1 L1 ...        x: queued last
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/m2p.h>
+#include <pinion/mm/p2m.h>
+#include "aspace_range.h"
+
+int range_check_args(struct aspace *as, const struct aspace_range *r)
+{
+	uint64_t last = r->va + ((r->nr - 1) << PAGE_SHIFT);
+
+	if (as->broken)
+		return -EIO;
+	if (mmu_batch_depth() > 0)
+		return -EBUSY;
+	if (r->va % PAGE_SIZE || r->nr == 0 || r->nr > UINT64_C(1) << 36 || !va_canonical(r->va) ||
+	    last < r->va || !va_canonical(last) || va_is_user(r->va) != va_is_user(last))
+		return -EINVAL;
+	if (va_is_user(r->va))
+		return as == &kernel_aspace ? -EPERM : 0;
+	if (last >= XEN_VA_BASE && r->va < XEN_VA_END)
+		return -EINVAL;
+	return r->va >= VMAP_BASE && last < VMAP_END ? 0 : -EPERM;
+}
+
+/* 64 bits of a bitmap from bit @first on; of those from @end on nothing is read. */
+static uint64_t bits_at(const uint64_t *bitmap, uint64_t first, uint64_t end)
+{
+	uint64_t low = bitmap[first / 64] >> first % 64;
+
+	if (first % 64 && (first / 64 + 1) * 64 < end)
+		low |= bitmap[first / 64 + 1] << (64 - first % 64);
+	return low;
+}
+
+static unsigned int count_bits(uint64_t v)
+{
+	v -= v >> 1 & UINT64_C(0x5555555555555555);
+	v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
+	v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return (unsigned int)(v * UINT64_C(0x0101010101010101) >> 56);
+}
+
+/* The bits [@from, @to) of a word, both in 0 to 64. */
+static uint64_t bit_range(unsigned int from, unsigned int to)
+{
+	uint64_t below_to = to >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << to) - 1;
+
+	return from >= 64 ? 0 : below_to & ~((UINT64_C(1) << from) - 1);
+}
+
+static void piece_select(struct piece *p, const struct aspace_range *r)
+{
+	unsigned int word, from, to, end = p->at + p->nr;
+	uint64_t bits;
+
+	p->selected = r->select ? 0 : p->nr;
+	for (word = 0; word < MASK_WORDS; word++) {
+		from = p->at > word * 64 ? p->at - word * 64 : 0;
+		to = end > word * 64 ? end - word * 64 : 0;
+		bits = bit_range(from, to < 64 ? to : 64);
+		if (r->select && bits) {
+			bits &= bits_at(r->select, p->page + word * 64 + from - p->at, r->nr)
+				<< from;
+			p->selected += count_bits(bits);
+		}
+		p->mask[word] = bits;
+	}
+}
+
+/* An entry as it will be: one of a subtree that is not linked yet, queued, or in memory. */
+static uint64_t entry_of(const struct range_op *op, pfn_t table, unsigned int index)
+{
+	uint64_t entry = frame_at(table)->flags & FRAME_QUEUED ? mmu_batch_peek(table, index)
+							       : table_read(table, index);
+
+	if (!(entry & PTE_P) && pfn_eq(table, op->root_parent) && index == op->root_index)
+		return pte_make(pfn_to_mfn(op->root), PTE_LINK);
+	return entry;
+}
+
+/* The tables on the way to p->va. */
+static void piece_walk(const struct range_op *op, struct piece *p)
+{
+	unsigned int level;
+	uint64_t entry;
+
+	p->table[4] = op->as->l4;
+	p->upper = PTE_RW;
+	for (level = 4; level > 1; level--) {
+		entry = entry_of(op, p->table[level], va_index(p->va, level));
+		p->entry[level] = entry;
+		if (!(entry & PTE_P))
+			break;
+		p->upper = combine(p->upper, entry);
+		p->table[level - 1] = table_below(entry);
+	}
+	p->bottom = level;
+}
+
+static void piece_at(const struct range_op *op, uint64_t page, struct piece *p)
+{
+	const struct aspace_range *r = op->range;
+
+	p->page = page;
+	p->va = r->va + (page << PAGE_SHIFT);
+	p->at = va_index(p->va, 1);
+	p->nr = TABLE_ENTRIES - p->at;
+	if (p->nr > op->end - page)
+		p->nr = (unsigned int)(op->end - page);
+	piece_select(p, r);
+	piece_walk(op, p);
+}
+
+int range_link(pfn_t table, unsigned int index, uint64_t value)
+{
+	if (!(frame_at(table)->flags & FRAME_OFFLINE))
+		return mmu_batch_set(table, index, value, 0);
+	table_store(table, index, value);
+	return 0;
+}
+
+static int close_subtree(struct range_op *op)
+{
+	pfn_t root = op->root, parent = op->root_parent;
+
+	if (pfn_eq(root, INVALID_PFN))
+		return 0;
+	op->root = INVALID_PFN;
+	op->root_parent = INVALID_PFN;
+	return range_link(parent, op->root_index, pte_make(pfn_to_mfn(root), PTE_LINK));
+}
+
+int range_new_table(unsigned int level, bool clear, bool reserved, pfn_t *table)
+{
+	int rc = reserved ? frame_alloc_reserved(OWNER_ASPACE, table)
+			  : frame_alloc(0, OWNER_ASPACE, table);
+
+	if (rc)
+		return rc;
+	rc = table_begin(*table, level, clear);
+	if (rc)
+		frame_free(*table, 0);
+	return rc;
+}
+
+int range_table_ready(const struct range_op *op, pfn_t table)
+{
+	int rc;
+
+	if (op->offline)
+		return 0;
+	rc = mmu_batch_make_table(table, table_release);
+	if (rc) {
+		table_forget(table);
+		table_release(table);
+	}
+	return rc;
+}
+
+int range_make_parents(struct range_op *op, struct piece *p, unsigned int lowest)
+{
+	unsigned int level, index;
+	pfn_t table, parent;
+	int rc;
+
+	while (p->bottom > lowest) {
+		level = p->bottom - 1;
+		parent = p->table[p->bottom];
+		index = va_index(p->va, p->bottom);
+		rc = range_new_table(level, true, false, &table);
+		if (!rc)
+			rc = range_table_ready(op, table);
+		if (rc)
+			return rc;
+		p->table[level] = table;
+		p->entry[p->bottom] = pte_make(pfn_to_mfn(table), PTE_LINK);
+		if (op->offline || pfn_eq(parent, op->root)) {
+			rc = range_link(parent, index, p->entry[p->bottom]);
+		} else {
+			rc = close_subtree(op);
+			op->root = table;
+			op->root_parent = parent;
+			op->root_index = index;
+		}
+		if (rc)
+			return rc;
+		p->bottom = level;
+	}
+	return 0;
+}
+
+/* L3s of the kernel's own slots stay; so do tables that somebody holds. */
+static bool is_empty(pfn_t table, unsigned int level)
+{
+	const struct frame *frame = frame_at(table);
+
+	return level < 4 && frame->live == 0 && frame->holds == 0 && frame->owner != OWNER_KERNEL;
+}
+
+int range_table_leaves(const struct range_op *op, pfn_t table)
+{
+	if (!op->offline)
+		return mmu_batch_unmake_table(table, table_release);
+	table_forget(table);
+	table_release(table);
+	return 0;
+}
+
+int range_unlink(const struct range_op *op, const struct piece *p, unsigned int level)
+{
+	pfn_t table;
+	int rc;
+
+	do {
+		table = p->table[level];
+		rc = range_link(p->table[level + 1], va_index(p->va, level + 1), 0);
+		if (!rc && !is_shared(table))
+			rc = range_table_leaves(op, table);
+		level++;
+	} while (!rc && is_empty(p->table[level], level));
+	return rc;
+}
+
+void range_exec_gone(struct range_op *op, uint64_t leaf)
+{
+	if ((leaf & (PTE_P | PTE_NX)) == PTE_P)
+		op->gone[op->nr_gone++] = (uint32_t)pfn_x(mfn_to_pfn(pte_mfn(leaf)));
+}
+
+int range_exec_going(struct range_op *op, const struct piece *p)
+{
+	unsigned int i;
+	int rc = 0;
+
+	if (op->nr_gone + p->selected > TABLE_ENTRIES)
+		rc = range_flush(op, p, false);
+	if (rc)
+		return rc;
+	FOR_SELECTED(i, p)
+	range_exec_gone(op, table_read(p->table[1], i));
+	return 0;
+}
+
+/* Frames that no longer are executable: writable in the direct map, unless another leaf counts. */
+static void widen(const uint32_t *pfns, unsigned int n)
+{
+	unsigned int i;
+	int rc = 0;
+
+	if (n == 0)
+		return;
+	mmu_batch_begin();
+	for (i = 0; i < n && !rc; i++)
+		rc = aspace_exec_queue(_pfn(pfns[i]), -1);
+	if (mmu_batch_end(rc))
+		panic("a frame that was executable can't be made writable");
+}
+
+int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,
+		      unsigned int n)
+{
+	int rc = range_flush(op, p, false), end;
+	unsigned int i;
+
+	for (i = 0; i < n && !rc; i++) {
+		rc = aspace_exec_queue(_pfn(pfns[i]), 1);
+		if (!rc)
+			op->come[op->nr_come++] = pfns[i];
+	}
+	end = mmu_batch_end(rc);
+	mmu_batch_begin();
+	while (end && op->nr_come > 0)
+		aspace_exec_count(_pfn(op->come[--op->nr_come]), -1);
+	return end;
+}
+
+/* Ends the section, with @rc or what comes of it. */
+static int end_section(struct range_op *op, int rc)
+{
+	int end;
+
+	if (!rc)
+		rc = close_subtree(op);
+	end = mmu_batch_end(rc);
+	op->refused |= !rc && end;
+	op->root = INVALID_PFN;
+	op->root_parent = INVALID_PFN;
+	if (end)
+		widen(op->come, op->nr_come);
+	else
+		widen(op->gone, op->nr_gone);
+	op->nr_come = 0;
+	op->nr_gone = 0;
+	return end;
+}
+
+static int check_from(struct range_op *op, uint64_t page)
+{
+	struct piece p;
+	int rc = 0;
+
+	for (; page < op->end && !rc; page = p.page + p.nr) {
+		piece_at(op, page, &p);
+		if (p.selected > 0)
+			rc = op->check(op, &p);
+	}
+	return rc;
+}
+
+int range_flush(struct range_op *op, const struct piece *p, bool within)
+{
+	int rc = 0;
+
+	/* Nothing has been sent: what can be found wrong in the rest is found now. */
+	if (!op->sent && op->check)
+		rc = check_from(op, op->check_all ? op->start : p->page);
+	rc = end_section(op, rc);
+	mmu_batch_begin();
+	if (rc)
+		return rc;
+	op->sent = true;
+	op->done = within ? p->page + p->nr : p->page;
+	return 0;
+}
+
+int range_room(struct range_op *op, const struct piece *p, unsigned int n)
+{
+	unsigned int room = mmu_batch_room();
+
+	if (op->offline || room >= n + PIECE_REQUESTS || room == MMU_BATCH_ENTRIES)
+		return 0;
+	return range_flush(op, p, false);
+}
+
+/* Where the walk ends above L2 there is nothing for as long as the missing entry reaches. */
+static uint64_t next_page(const struct range_op *op, const struct piece *p)
+{
+	unsigned int level = p->bottom;
+	uint64_t next;
+
+	if (!op->skip_holes || level <= 2)
+		return p->page + p->nr;
+	next = ((p->va >> level_shift(level)) + 1) << level_shift(level);
+	return (next - op->range->va) >> PAGE_SHIFT;
+}
+
+static int go_over(struct range_op *op)
+{
+	struct piece p;
+	uint64_t page;
+	int rc = 0;
+
+	for (page = op->start; page < op->end && !rc; page = next_page(op, &p)) {
+		piece_at(op, page, &p);
+		op->at = page;
+		if (p.selected > 0)
+			rc = op->piece(op, &p);
+		if (!rc && op->offline)
+			op->done = page + p.nr;
+	}
+	return rc;
+}
+
+/* Tables that were made for the piece that failed, and map nothing. */
+static int prune(struct range_op *op)
+{
+	struct piece p;
+	int rc = 0;
+
+	piece_at(op, op->at, &p);
+	mmu_batch_begin();
+	if (is_empty(p.table[p.bottom], p.bottom))
+		rc = range_unlink(op, &p, p.bottom);
+	return mmu_batch_end(rc);
+}
+
+/* Earlier sections are done, or plain stores: back to where it began. */
+static int take_back(struct range_op *op, int rc)
+{
+	int undo = prune(op);
+
+	if (!undo && op->done > op->start)
+		undo = op->undo ? op->undo(op, op->done) : -EIO;
+	return undo ? -EIO : rc;
+}
+
+int range_run(struct range_op *op)
+{
+	int rc = 0;
+
+	if (op->end == 0)
+		op->end = op->range->nr;
+	op->done = op->start;
+	op->user = va_is_user(op->range->va);
+	op->current = !op->user || op->as == aspace_current();
+	op->offline = op->user && (frame_at(op->as->l4)->flags & FRAME_OFFLINE);
+	op->root = INVALID_PFN;
+	op->root_parent = INVALID_PFN;
+	if (op->offline && op->check)
+		rc = check_from(op, op->start);
+	if (rc)
+		return rc;
+	mmu_batch_begin();
+	rc = end_section(op, go_over(op));
+	if (rc && (op->sent || op->offline))
+		rc = take_back(op, rc);
+	if (rc == -EIO)
+		op->as->broken = true;
+	return rc;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between the files of the range operations: aspace_range.c goes over the pieces and keeps the sections,
+ * aspace_map.c, aspace_unmap.c and aspace_protect.c queue what is to be done to one, aspace_rewrite.c makes
+ * changed copies of tables.
+ *
+ *     range      |---------------------------------------------------|
+ *     pieces        |  2 MiB  |  2 MiB  |  2 MiB  |  2 MiB  |  2 M
+ *     sections   [  what one call of Xen's can hold  ][              ]
+ *
+ * Most ranges fit in one section, which is all or nothing by itself. Where another one is needed, what is left is checked
+ * before the first is sent, and if Xen refuses a later one, the pages that are done are taken back by the
+ * opposite operation.
+ */
+#ifndef PINION_MM_ASPACE_RANGE_H
+#define PINION_MM_ASPACE_RANGE_H
+
+#include <pinion/mm/mmu_batch.h>
+#include <pinion/mm/planner.h>
+#include "aspace_internal.h"
+
+#define MASK_WORDS (TABLE_ENTRIES / 64)
+
+/* What a piece takes in the queue besides its leaves: three new tables or three that leave, each with its link. */
+#define PIECE_REQUESTS 12
+
+/* The part of a range that lies in one 2 MiB piece, and the tables on its way. */
+struct piece {
+	uint64_t va;		   /* of its first page */
+	uint64_t page;		   /* that page's number in the range */
+	unsigned int at, nr;	   /* its entry in the L1; pages */
+	unsigned int selected;	   /* of them */
+	unsigned int bottom;	   /* the lowest level that has a table here */
+	uint64_t upper;		   /* RW and NX, as the entries above the L1 combine them */
+	pfn_t table[5];		   /* by level */
+	uint64_t entry[5];	   /* table[n]'s, where it is present: links table[n - 1] */
+	uint64_t mask[MASK_WORDS]; /* the selected entries of the L1 */
+};
+
+/* The indices in an L1 of the selected pages of a piece, in order. */
+#define FOR_SELECTED(i, p)                                                                    \
+	for (unsigned int word_ = 0; word_ < MASK_WORDS; word_++)                             \
+		for (uint64_t bits_ = (p)->mask[word_];                                       \
+		     bits_ && ((i) = word_ * 64 + (unsigned int)__builtin_ctzl(bits_), true); \
+		     bits_ &= bits_ - 1)
+
+struct range_op {
+	struct aspace *as;
+	const struct aspace_range *range;
+	/* Queues the work of a piece; looks whether it can be done, changing nothing. */
+	int (*piece)(struct range_op *op, struct piece *p);
+	int (*check)(struct range_op *op, const struct piece *p);
+	/* Takes back the first @pages of the range. */
+	int (*undo)(struct range_op *op, uint64_t pages);
+
+	const pfn_t *pfns; /* map: NULL for a run from @first on */
+	uint64_t first;
+	const mfn_t *mfns; /* map_foreign: whose frames, and how they are cached */
+	domid_t domid;
+	uint64_t cache;
+	uint64_t start, end; /* the pages of the range that it goes over; end 0: all */
+	enum aspace_rights rights;
+	bool by_entries; /* map: page by page, to find one that is refused */
+	bool user;	 /* in the user's half */
+	bool current;	 /* the vCPU runs on these tables */
+	bool offline;	 /* Xen does not know the address space yet */
+	bool check_all;	 /* the check before a second section begins with the first page */
+	bool skip_holes; /* nothing to do where there are no tables */
+	bool sent;	 /* a section has been */
+	bool refused;	 /* Xen has refused something */
+	uint64_t at;	 /* the piece under way, by its first page */
+	uint64_t done;	 /* pages that earlier sections have done */
+
+	/* A new subtree, linked when it is complete: its root, and the entry that will link it. */
+	pfn_t root, root_parent;
+	unsigned int root_index;
+
+	/* Frames that cease to be executable when the section is done. */
+	unsigned int nr_gone;
+	uint32_t gone[TABLE_ENTRIES];
+	/* Frames that were made executable for it, and are not if it fails. */
+	unsigned int nr_come;
+	uint32_t come[TABLE_ENTRIES];
+
+	/* protect: what the rights were, run by run, once a second section is needed. */
+	struct journal *journal;
+};
+
+/* Carries out @op. Its errors are those of <pinion/mm/aspace.h>. */
+__must_check int range_run(struct range_op *op);
+
+/* Checks the arguments that all have. */
+__must_check int range_check_args(struct aspace *as, const struct aspace_range *range);
+
+/* Makes room for @n requests with their riders, by sending what is queued if need be. */
+__must_check int range_room(struct range_op *op, const struct piece *p, unsigned int n);
+
+/* Sends what is queued, and opens the next section. @p is not part of what is sent, or with @within, in part. */
+__must_check int range_flush(struct range_op *op, const struct piece *p, bool within);
+
+/* A new table of @level, cleared or to be filled wholly by the caller; range_table_ready() queues that it becomes one.
+ * Either gives it back if it fails. */
+__must_check int range_new_table(unsigned int level, bool clear, bool reserved, pfn_t *table);
+__must_check int range_table_ready(const struct range_op *op, pfn_t table);
+
+/* Makes what is missing on the way of @p, down to a table of @level (2 or 3). */
+__must_check int range_make_parents(struct range_op *op, struct piece *p, unsigned int level);
+
+/* The same, and an L1 with nothing in it: for entries that must go one by one. What is queued is sent. */
+__must_check int range_empty_l1(struct range_op *op, struct piece *p);
+
+/* An entry of a table of level 2 to 4: by a plain store if it is offline, else queued. */
+__must_check int range_link(pfn_t table, unsigned int index, uint64_t value);
+
+/* p->table[@level] goes, whatever it maps (a shared one is only unlinked), and each table above it that is empty then. */
+__must_check int range_unlink(const struct range_op *op, const struct piece *p, unsigned int level);
+
+/* A private table that nothing links any more is given back, when the section is done. */
+__must_check int range_table_leaves(const struct range_op *op, pfn_t table);
+
+/*
+ * Executable frames. range_exec_going() notes those that the selected leaves of @p's L1 map executable: they are
+ * widened in the direct map when the section is done; range_exec_gone() notes one leaf, if it is one. range_exec_coming() narrows @n frames, in a section
+ * of its own; should the piece's own section fail, they are widened again.
+ */
+__must_check int range_exec_going(struct range_op *op, const struct piece *p);
+void range_exec_gone(struct range_op *op, uint64_t leaf);
+__must_check int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,
+				   unsigned int n);
+
+/* The leaves of p's L1, all 512, as they would be written by themselves: what entries above narrow is narrowed in
+ * them, and A, D and cacheability are kept. Returns how many are present. */
+unsigned int range_leaves(const struct range_op *op, const struct piece *p, uint64_t *leaves);
+
+/*
+ * Makes the piece's leaves @want, with an entry above that allows everything: entry by entry, or by a
+ * changed copy; a shared L1 by a copy always. The copy may come from the allocator's reserve if @reserved.
+ */
+__must_check int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want,
+			       bool reserved);
+
+/* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
+ * follows may change one of them alone. */
+__must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);
+
+/* What entry 0 of p's L1 maps, if the vCPU runs on these tables; else 0. */
+static inline uint64_t range_table_va(const struct range_op *op, const struct piece *p)
+{
+	return op->current ? p->va & ~(L2_SPAN - 1) : 0;
+}
+
+/* The flags of a leaf with these rights. */
+static inline uint64_t leaf_flags(bool user, enum aspace_rights rights)
+{
+	uint64_t flags = PTE_P | PTE_A | (user ? PTE_US : 0);
+
+	if (rights == ASPACE_RW)
+		flags |= PTE_RW | PTE_D;
+	return rights == ASPACE_RX ? flags : flags | PTE_NX;
+}
+
+/* What entries of all levels combine to, of RW and NX. */
+static inline uint64_t combine(uint64_t upper, uint64_t entry)
+{
+	return (upper & entry & PTE_RW) | ((upper | entry) & PTE_NX);
+}
+
+/* A link of level 2 to 4 that narrows what is below it to these rights. */
+static inline uint64_t link_flags(enum aspace_rights rights)
+{
+	if (rights == ASPACE_RX)
+		return PTE_LINK;
+	return rights == ASPACE_RW ? PTE_LINK | PTE_NX : (PTE_LINK & ~PTE_RW) | PTE_NX;
+}
+
+/* What a leaf keeps when it is written again: Xen's own bits belong to the place it was read from. */
+#define LEAF_KEPT \
+	(PTE_P | PTE_RW | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_NX | PTE_ADDR_MASK)
+
+/* The piece is a whole one of 1 GiB's length and alignment, all selected. */
+static inline bool is_giant(const struct range_op *op, const struct piece *p)
+{
+	return p->va % L3_SPAN == 0 && op->end - p->page >= L3_SPAN >> PAGE_SHIFT &&
+	       !op->range->select;
+}
+
+static inline bool is_shared(pfn_t table)
+{
+	return frame_at(table)->owner == OWNER_DIRECT_MAP;
+}
+
+#endif

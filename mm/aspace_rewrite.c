@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changed copies of tables: how many leaves change at once, how a shared table is split, and how rights
+ * that an upper entry had narrowed come down into the leaves.
+ *
+ *      L2  [ i ] --RO--> L1 (shared or narrowed)        before: one entry narrows 512 pages
+ *          [ i ] ------> L1' (a copy)                   after: the pages carry their rights themselves
+ *
+ * A leaf is written anew from what it means (frame, rights, whose half), never copied: Xen's own bits (GUEST_KERNEL,
+ * GLOBAL) belong to the place it was read from. What a leaf may do less than its page's frame is kept in
+ * the leaf, what a piece may do less in the entry above: see <pinion/mm/aspace.h>.
+ *
+ * The split of a shared piece gives the address space a copy; the direct map keeps its own.
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/m2p.h>
+#include <pinion/mm/p2m.h>
+#include "aspace_range.h"
+
+/* What tells two leaves apart; A and D don't. */
+#define LEAF_MEANS (PTE_P | PTE_RW | PTE_PWT | PTE_PCD | PTE_PAT | PTE_NX | PTE_ADDR_MASK)
+
+unsigned int range_leaves(const struct range_op *op, const struct piece *p, uint64_t *leaves)
+{
+	uint64_t user = op->user ? PTE_US : 0, *l1 = table_entries(p->table[1]), leaf;
+	unsigned int i, live = 0;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		leaf = READ_ONCE(l1[i]);
+		if (!(leaf & PTE_P)) {
+			leaves[i] = 0;
+			continue;
+		}
+		leaf = (leaf & LEAF_KEPT) | user | (p->upper & PTE_NX);
+		if (!(p->upper & PTE_RW))
+			leaf &= ~(PTE_RW | PTE_D);
+		leaves[i] = leaf;
+		live++;
+	}
+	return live;
+}
+
+static bool is_exec(uint64_t leaf)
+{
+	return (leaf & (PTE_P | PTE_NX)) == PTE_P;
+}
+
+/* Counts what is to change. */
+static void survey(const struct piece *p, const uint64_t *want, struct planner_work *w)
+{
+	const uint64_t *now = table_entries(p->table[1]);
+	uint64_t diff;
+	unsigned int i;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		diff = (now[i] ^ want[i]) & LEAF_MEANS;
+		w->before += now[i] & PTE_P;
+		w->after += want[i] & PTE_P;
+		if ((diff & PTE_P) && (want[i] & PTE_P))
+			w->map++;
+		else if (diff & PTE_P)
+			w->unmap++;
+		else if (diff & PTE_RW)
+			w->rw++;
+		else if (diff)
+			w->nx++;
+	}
+}
+
+/* The entry above, with nothing narrowed. */
+static uint64_t wide_link(pfn_t table)
+{
+	return pte_make(pfn_to_mfn(table), PTE_LINK);
+}
+
+static int by_copy(struct range_op *op, struct piece *p, const uint64_t *want,
+		   const struct planner_work *w, pfn_t copy)
+{
+	pfn_t old = p->table[1];
+	uint64_t *l1 = table_entries(copy), all = PTE_NX;
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		l1[i] = want[i];
+		if (want[i])
+			all &= want[i];
+	}
+	frame_at(copy)->live = (uint16_t)w->after;
+	frame_at(copy)->flags |= all & PTE_NX ? 0 : FRAME_EXEC;
+	rc = range_table_ready(op, copy);
+	if (!rc)
+		rc = range_link(p->table[2], va_index(p->va, 2), wide_link(copy));
+	for (i = 0; i < TABLE_ENTRIES && !rc; i++)
+		if (!is_exec(want[i]))
+			range_exec_gone(op, table_read(old, i));
+	if (!rc && !is_shared(old))
+		rc = range_table_leaves(op, old);
+	p->table[1] = copy;
+	return rc;
+}
+
+/* In the order that never shows more rights than before: leaves first, then the entry above. */
+static int by_entries(struct range_op *op, struct piece *p, const uint64_t *want)
+{
+	uint64_t now, va = range_table_va(op, p), link = wide_link(p->table[1]);
+	pfn_t l1 = p->table[1];
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
+		now = table_read(l1, i);
+		if (((now ^ want[i]) & LEAF_MEANS) == 0)
+			continue;
+		if (mmu_batch_room() < PIECE_REQUESTS)
+			rc = range_flush(op, p, true);
+		if (rc)
+			return rc;
+		if (!is_exec(want[i]))
+			range_exec_gone(op, now);
+		if (frame_at(l1)->flags & FRAME_OFFLINE)
+			table_store(l1, i, want[i]);
+		else
+			rc = mmu_batch_set(l1, i, want[i],
+					   va ? va + ((uint64_t)i << PAGE_SHIFT) : 0);
+	}
+	if (!rc && ((p->entry[2] ^ link) & (PTE_RW | PTE_NX)))
+		rc = range_link(p->table[2], va_index(p->va, 2), link);
+	return rc;
+}
+
+int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bool reserved)
+{
+	const struct frame *frame = frame_at(p->table[1]);
+	bool shared = is_shared(p->table[1]);
+	struct planner_work work = { .possible = 1U << WAY_ENTRIES };
+	pfn_t copy = INVALID_PFN;
+	int rc = 0;
+
+	if (op->nr_gone > 0)
+		rc = range_flush(op, p, false);
+	if (!rc)
+		rc = range_room(op, p, 0);
+	if (rc)
+		return rc;
+	survey(p, want, &work);
+	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
+	if (shared)
+		work.possible = 1U << WAY_REBUILD;
+	else if (!frame->holds && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)))
+		work.possible |= 1U << WAY_REBUILD;
+	if (planner_choose(&work) != WAY_REBUILD)
+		return by_entries(op, p, want);
+	rc = range_new_table(1, false, reserved && shared, &copy);
+	if (rc)
+		return shared ? rc : by_entries(op, p, want);
+	return by_copy(op, p, want, &work, copy);
+}
+
+int range_split_l2(struct range_op *op, struct piece *p, bool reserved)
+{
+	uint64_t upper = combine(PTE_RW, p->entry[3]), entry;
+	pfn_t old = p->table[2], copy;
+	unsigned int i;
+	int rc = range_room(op, p, 0);
+
+	if (!rc)
+		rc = range_new_table(2, true, reserved, &copy);
+	if (rc)
+		return rc;
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		entry = table_read(old, i);
+		if (!(entry & PTE_P))
+			continue;
+		entry = pte_make(pte_mfn(entry), pte_flags(entry) | (upper & PTE_NX));
+		if (!(upper & PTE_RW))
+			entry &= ~PTE_RW;
+		table_store(copy, i, entry);
+	}
+	rc = range_table_ready(op, copy);
+	if (!rc)
+		rc = range_link(p->table[3], va_index(p->va, 3), wide_link(copy));
+	if (!rc && !is_shared(old))
+		rc = range_table_leaves(op, old);
+	/* The copy is a table before anything in it is changed. */
+	if (!rc)
+		rc = range_flush(op, p, false);
+	p->table[2] = copy;
+	p->entry[3] = wide_link(copy);
+	p->entry[2] = table_read(copy, va_index(p->va, 2));
+	p->upper = combine(PTE_RW, p->entry[2]);
+	return rc;
+}

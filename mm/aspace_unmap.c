@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmapping a range (see <pinion/mm/aspace.h>).
+ *
+ *     all that an L1 maps         the L1 is unlinked, and each table above that is empty then
+ *     a whole shared piece        its one entry
+ *     a part of a shared piece    split: a private copy without that part
+ *     else                        entries, or a rebuilt copy where few are left
+ *
+ * Giving memory back must not fail for want of memory: only a split needs some, and may take the reserve's.
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/mm/planner.h>
+#include "aspace_range.h"
+
+/* What is left when the selected leaves are gone. */
+static int unmap_rewrite(struct range_op *op, struct piece *p)
+{
+	uint64_t want[TABLE_ENTRIES];
+	unsigned int i;
+
+	range_leaves(op, p, want);
+	FOR_SELECTED(i, p)
+	want[i] = 0;
+	return range_rewrite(op, p, want, true);
+}
+
+static unsigned int count_mapped(const struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	unsigned int i, mapped = 0;
+
+	if (p->selected == TABLE_ENTRIES)
+		return frame_at(p->table[1])->live;
+	FOR_SELECTED(i, p)
+	mapped += l1[i] & PTE_P;
+	return mapped;
+}
+
+static int unmap_entries(struct range_op *op, struct piece *p)
+{
+	uint64_t *l1 = table_entries(p->table[1]);
+	struct mmu_batch_room room;
+	unsigned int i, n = 0;
+	int rc;
+
+	if (frame_at(p->table[1])->flags & FRAME_OFFLINE) {
+		FOR_SELECTED(i, p)
+		table_store(p->table[1], i, 0);
+		return 0;
+	}
+	rc = mmu_batch_open(p->table[1], &room);
+	if (rc)
+		return rc;
+	FOR_SELECTED(i, p)
+	{
+		if (!(l1[i] & PTE_P))
+			continue;
+		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
+		room.requests[n].val = 0;
+		room.old[n++] = l1[i];
+	}
+	return mmu_batch_close(p->table[1], n, -1, range_table_va(op, p));
+}
+
+/* All that the L1 maps goes, and with it the L1. */
+static int unmap_table(struct range_op *op, struct piece *p)
+{
+	int rc = range_room(op, p, 0);
+
+	if (!rc && (frame_at(p->table[1])->flags & FRAME_EXEC))
+		rc = range_exec_going(op, p);
+	return rc ? rc : range_unlink(op, p, 1);
+}
+
+static int unmap_private(struct range_op *op, struct piece *p)
+{
+	const struct frame *frame = frame_at(p->table[1]);
+	unsigned int mapped = count_mapped(p);
+	struct planner_work work = {
+		.possible = 1U << WAY_ENTRIES,
+		.unmap = mapped,
+		.before = frame->live,
+		.after = frame->live - mapped,
+	};
+	int rc;
+
+	if (mapped == 0)
+		return 0;
+	if (mapped == frame->live && !frame->holds && !(frame->flags & FRAME_FOREIGN))
+		return unmap_table(op, p);
+	if (frame->flags & (FRAME_EXEC | FRAME_QUEUED))
+		return unmap_rewrite(op, p);
+	if (!frame->holds && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
+		work.possible |= 1U << WAY_REBUILD;
+	if (planner_choose(&work) == WAY_REBUILD)
+		return unmap_rewrite(op, p);
+	rc = range_room(op, p, mapped);
+	return rc ? rc : unmap_entries(op, p);
+}
+
+static int unmap_piece(struct range_op *op, struct piece *p)
+{
+	int rc = 0;
+
+	if (p->bottom > 1)
+		return 0;
+	if (is_shared(p->table[2]) && is_giant(op, p)) {
+		p->nr = L3_SPAN >> PAGE_SHIFT;
+		rc = range_room(op, p, 0);
+		return rc ? rc : range_unlink(op, p, 2);
+	}
+	if (is_shared(p->table[2]))
+		rc = range_split_l2(op, p, true);
+	if (rc)
+		return rc;
+	if (!is_shared(p->table[1]))
+		return unmap_private(op, p);
+	rc = range_room(op, p, 0);
+	if (rc)
+		return rc;
+	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p);
+}
+
+int aspace_unmap(struct aspace *as, const struct aspace_range *range)
+{
+	struct range_op op = {
+		.as = as,
+		.range = range,
+		.piece = unmap_piece,
+		.skip_holes = true,
+	};
+	int rc = range_check_args(as, range);
+
+	return rc ? rc : range_run(&op);
+}
