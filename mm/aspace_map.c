@@ -63,8 +63,8 @@ static int frames_unfit(const struct range_op *op, const struct piece *p)
 /* What all selected frames have in common; 0 if a pfn has no entry. */
 static uint32_t frames_common(const struct range_op *op, const struct piece *p)
 {
-	const struct frame *frames = frame_table_base();
-	uint64_t end = pfn_x(frame_table_end()), pfn;
+	const struct frame *frames = frame_table;
+	uint64_t end = frame_table_nr, pfn;
 	uint32_t common = UINT32_MAX;
 	unsigned int i;
 
@@ -90,7 +90,7 @@ static int frames_check(const struct range_op *op, const struct piece *p)
 /* The same for 512 frames of a run: one instruction each. => they are in the frame table */
 static uint32_t run_common(uint64_t first)
 {
-	const struct frame *frames = frame_table_base() + first, *end = frames + TABLE_ENTRIES;
+	const struct frame *frames = frame_table + first, *end = frames + TABLE_ENTRIES;
 	uint32_t common = UINT32_MAX;
 	unsigned int i;
 
@@ -109,7 +109,7 @@ static bool is_block(const struct range_op *op, const struct piece *p)
 	if (p->selected != TABLE_ENTRIES || op->rights == ASPACE_RX)
 		return false;
 	first = op_pfn(op, p->page);
-	if (first % TABLE_ENTRIES || first + TABLE_ENTRIES > pfn_x(frame_table_end()))
+	if (first % TABLE_ENTRIES || first + TABLE_ENTRIES > frame_table_nr)
 		return false;
 	for (i = 0; op->pfns && i < TABLE_ENTRIES; i++)
 		if (pfn_x(op->pfns[p->page + i]) != first + i)
@@ -141,7 +141,7 @@ static bool is_giant_block(const struct range_op *op, const struct piece *p)
 	    (op->first + p->page) % pages)
 		return false;
 	pfn = op->first + p->page;
-	if (pfn + pages > pfn_x(frame_table_end()))
+	if (pfn + pages > frame_table_nr)
 		return false;
 	for (pages += pfn; pfn < pages; pfn += TABLE_ENTRIES)
 		if ((run_common(pfn) & FRAME_WORD_PLAIN) != FRAME_WORD_PLAIN)

@@ -10,26 +10,9 @@
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
 
-static struct frame *table;
-static uint64_t nr_frames; /* pfns that have an entry: 0 to nr_frames - 1 */
+struct frame *frame_table;
+uint64_t frame_table_nr;
 static struct frame_run own;
-
-struct frame *frame_at(pfn_t pfn)
-{
-	if (pfn_x(pfn) >= nr_frames || table[pfn_x(pfn)].kind == FRAME_NONE)
-		return NULL;
-	return &table[pfn_x(pfn)];
-}
-
-const struct frame *frame_table_base(void)
-{
-	return table;
-}
-
-pfn_t frame_table_end(void)
-{
-	return _pfn(nr_frames);
-}
 
 uint64_t frame_table_pages(void)
 {
@@ -135,15 +118,15 @@ int frame_table_init(const struct boot_info *bi)
 	if (rc)
 		return rc;
 	own.nr = pages;
-	table = direct_va(own.start);
-	memset(table, 0, pages << PAGE_SHIFT);
-	nr_frames = end;
+	frame_table = direct_va(own.start);
+	memset(frame_table, 0, pages << PAGE_SHIFT);
+	frame_table_nr = end;
 	for (pfn = 0; pfn < end; pfn++) {
 		if (p2m_kind(&kernel_p2m, _pfn(pfn)) != P2M_RAM)
 			continue;
-		table[pfn].kind = FRAME_DATA;
-		table[pfn].owner = OWNER_BOOT;
-		table[pfn].flags = FRAME_PLAIN;
+		frame_table[pfn].kind = FRAME_DATA;
+		frame_table[pfn].owner = OWNER_BOOT;
+		frame_table[pfn].flags = FRAME_PLAIN;
 	}
 	set_owner(&bi->image, OWNER_IMAGE);
 	enter_read_only();

@@ -192,12 +192,22 @@ int p2m_graft(struct p2m *p2m, pfn_t list, uint64_t nr_pages, pfn_t *bad)
 		p2m->top[p2m_slot(pfn)][p2m_index(pfn)] = entries + pfn;
 		p2m->pages++;
 	}
+	p2m->linear = entries;
+	p2m->linear_end = pfn;
 	p2m->max_pfn = p2m_ram_below(p2m, nr_pages);
 	return 0;
 }
 
+/* The leaf of pfn @first is @leaf from now on (NULL: none of its own): where the linear look has it? */
+static void linear_cut(struct p2m *p2m, uint64_t first, const uint64_t *leaf)
+{
+	if (first < p2m->linear_end && leaf != p2m->linear + first)
+		p2m->linear_end = first;
+}
+
 static void link_leaf(struct p2m *p2m, uint64_t slot, uint64_t index, uint64_t *leaf)
 {
+	linear_cut(p2m, slot * P2M_SLOT_PFNS + index * P2M_ENTRIES, leaf);
 	p2m->top[slot][index] = leaf;
 	if (p2m_published(p2m))
 		p2m_list_leaf(p2m, slot, index);
@@ -243,6 +253,7 @@ static void join_mid(struct p2m *p2m, uint64_t slot, enum p2m_kind kind)
 
 	if (old == p2m->shared_mid[kind])
 		return;
+	linear_cut(p2m, slot * P2M_SLOT_PFNS, NULL);
 	p2m->top[slot] = p2m->shared_mid[kind];
 	if (p2m_published(p2m))
 		p2m_list_join(p2m, slot, kind);

@@ -78,6 +78,7 @@ void p2m_rebase(struct p2m *p2m, uintptr_t base)
 		p2m->shared_leaf[kind] = moved(p2m->shared_leaf[kind], delta);
 	}
 	p2m->top = moved(p2m->top, delta);
+	p2m->linear = (const uint64_t *)((uintptr_t)p2m->linear + delta);
 	if (p2m_published(p2m))
 		p2m_list_rebase(p2m, delta);
 	p2m->base = base;
@@ -161,6 +162,11 @@ const char *p2m_audit(const struct p2m *p2m, pfn_t *where)
 	for (uint64_t slot = 0; !why && slot < P2M_ENTRIES; slot++)
 		if (!p2m_mid_is_shared(p2m, p2m->top[slot]))
 			why = audit_mid(p2m, slot, &pages, where);
+	for (uint64_t pfn = 0; !why && pfn < p2m->linear_end; pfn += P2M_ENTRIES) {
+		*where = _pfn(pfn);
+		if (p2m->top[p2m_slot(pfn)][p2m_index(pfn)] != p2m->linear + pfn)
+			why = "a leaf is not where the linear look has it";
+	}
 	if (why)
 		return why;
 	*where = _pfn(p2m->max_pfn);

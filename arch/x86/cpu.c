@@ -14,12 +14,7 @@
 #include <pinion/arch/hypercall_raw.h>
 #include <pinion/lib/compiler.h>
 
-static struct cpu boot_cpu = { .probe_call_target = NO_PROBE_CALL };
-
-struct cpu *this_cpu(void)
-{
-	return &boot_cpu;
-}
+struct cpu boot_cpu = { .probe_call_target = NO_PROBE_CALL };
 
 bool upcalls_mask(void)
 {

@@ -39,7 +39,13 @@ struct cpu {
 	uint8_t pmap_in_use;
 };
 
-struct cpu *this_cpu(void);
+/* The vCPU that Xen starts; the only one so far. */
+extern struct cpu boot_cpu;
+
+static inline struct cpu *this_cpu(void)
+{
+	return &boot_cpu;
+}
 
 /* Masks event upcalls. Returns whether they were masked before: what to give upcalls_restore(). */
 bool upcalls_mask(void);

@@ -21,6 +21,7 @@
 #define PINION_MM_FRAME_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <pinion/boot/boot_info.h>
 #include <pinion/lib/compiler.h>
@@ -59,9 +60,9 @@ enum frame_owner {
 #define FRAME_OFFLINE \
 	0x08 /* FRAME_TABLE: not a table for Xen yet: writable, written by plain stores */
 #define FRAME_LEAVING \
-	0x10		  /* FRAME_TABLE: will be plain memory when the batch under way has ended */
-#define FRAME_QUEUED 0x20 /* FRAME_TABLE: entries of it are in the queue of the batch under way */
-#define FRAME_EXEC   0x40 /* FRAME_TABLE, L1: has had executable entries since it was made */
+	0x10 /* FRAME_TABLE: will be plain memory when the batch under way has ended */
+#define FRAME_QUEUED  0x20 /* FRAME_TABLE: entries of it are in the queue of the batch under way */
+#define FRAME_EXEC    0x40 /* FRAME_TABLE, L1: has had executable entries since it was made */
 #define FRAME_FOREIGN 0x80 /* FRAME_TABLE, L1: has had entries of frames that are not ours */
 
 struct frame {
@@ -108,14 +109,24 @@ static inline uint32_t frame_word(const struct frame *frame)
  */
 __must_check int frame_table_init(const struct boot_info *bi);
 
-/* The entry of @pfn, or NULL if it has none. */
-struct frame *frame_at(pfn_t pfn);
+/* The table, and how many pfns have an entry: 0 to frame_table_nr - 1. For this header's own use, and for those
+ * who go over many frames. */
+extern struct frame *frame_table;
+extern uint64_t frame_table_nr;
 
-/* The whole table, for those who go over many pfns below frame_table_end(). */
-const struct frame *frame_table_base(void);
+/* The entry of @pfn, or NULL if it has none. */
+static inline struct frame *frame_at(pfn_t pfn)
+{
+	if (pfn_x(pfn) >= frame_table_nr || frame_table[pfn_x(pfn)].kind == FRAME_NONE)
+		return NULL;
+	return &frame_table[pfn_x(pfn)];
+}
 
 /* pfns from here on have no entry. */
-pfn_t frame_table_end(void);
+static inline pfn_t frame_table_end(void)
+{
+	return _pfn(frame_table_nr);
+}
 
 /* How many frames the table itself takes. */
 uint64_t frame_table_pages(void);

@@ -164,6 +164,15 @@ __must_check int mmu_batch_close_for(const char *who, pfn_t table, unsigned int 
 				     uint64_t va);
 #define mmu_batch_close(...) mmu_batch_close_for(__func__, __VA_ARGS__)
 
+/*
+ * A whole section for one leaf: entry @index of @table, now @old, becomes @value. @va is the address that it maps
+ * in the tables that the vCPU runs on. Returns 0, or Xen's error with nothing changed.
+ * => no section is open
+ */
+__must_check int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
+				   uint64_t value, uint64_t va);
+#define mmu_batch_one(...) mmu_batch_one_for(__func__, __VA_ARGS__)
+
 /* What the last section that failed failed at. */
 enum mmu_batch_op {
 	MMU_BATCH_NONE,

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A section of one entry, without the queue: what it costs to map, unmap or protect one page is the hypercall, and
+ * the queue's own bookkeeping would be a third on top. There is nothing before it to undo and
+ * nothing after it to drop, so that either it is done or it is not.
+ */
+#include <pinion/arch/cpu.h>
+#include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/mm/p2m.h>
+#include <pinion/xen/hypercall.h>
+#include "mmu_batch_internal.h"
+
+int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
+		      uint64_t value, uint64_t va)
+{
+	struct mmu_batch *b = mmu_batch_this();
+	unsigned long flush = old & PTE_P ? UVMF_INVLPG : UVMF_NONE;
+	struct frame *frame = frame_at(table);
+	long rc;
+
+	ASSERT(b->depth == 0 && this_cpu()->traps == 0);
+	b->counters.update_va_mapping++;
+	rc = hypercall_update_va_mapping(va, value, flush);
+	if (unlikely(rc)) {
+		b->error = (struct mmu_batch_error){
+			.op = MMU_BATCH_UVA,
+			.rc = (int)rc,
+			.ptr = maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t),
+			.val = value,
+			.who = who,
+		};
+		b->counters.failed++;
+		return (int)rc;
+	}
+	b->counters.sections++;
+	b->counters.entries++;
+	b->counters.invlpg += old & PTE_P;
+	if (likely(frame != NULL))
+		table_count(frame, old, value);
+	return 0;
+}
