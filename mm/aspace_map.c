@@ -23,11 +23,10 @@ static uint64_t op_pfn(const struct range_op *op, uint64_t page)
 	return op->pfns ? pfn_x(op->pfns[page]) : op->first + page;
 }
 
-/* => the frame is data of ours, so the P2M has RAM for it */
+/* => the frame has an entry in the frame table, so the P2M has RAM for it */
 static uint64_t ram_mfn(uint64_t pfn)
 {
-	return kernel_p2m.top[pfn >> 2 * P2M_SHIFT][pfn >> P2M_SHIFT & (P2M_ENTRIES - 1)]
-			     [pfn & (P2M_ENTRIES - 1)];
+	return p2m_get(&kernel_p2m, _pfn(pfn));
 }
 
 /* Why this one frame can't be mapped with these rights, or 0. */
@@ -60,34 +59,7 @@ static int frames_unfit(const struct range_op *op, const struct piece *p)
 	return 0;
 }
 
-/* What all selected frames have in common; 0 if a pfn has no entry. */
-static uint32_t frames_common(const struct range_op *op, const struct piece *p)
-{
-	const struct frame *frames = frame_table;
-	uint64_t end = frame_table_nr, pfn;
-	uint32_t common = UINT32_MAX;
-	unsigned int i;
-
-	FOR_SELECTED(i, p)
-	{
-		pfn = op_pfn(op, p->page + i - p->at);
-		if (pfn >= end)
-			return 0;
-		common &= frame_word(&frames[pfn]);
-	}
-	return common;
-}
-
-static int frames_check(const struct range_op *op, const struct piece *p)
-{
-	uint32_t want = op->rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
-
-	if (op->rights != ASPACE_RX && (frames_common(op, p) & want) == want)
-		return 0;
-	return frames_unfit(op, p);
-}
-
-/* The same for 512 frames of a run: one instruction each. => they are in the frame table */
+/* What 512 frames of a run have in common: one instruction each. => they are in the frame table */
 static uint32_t run_common(uint64_t first)
 {
 	const struct frame *frames = frame_table + first, *end = frames + TABLE_ENTRIES;
@@ -164,20 +136,45 @@ static int map_giant(struct range_op *op, struct piece *p)
 			  pte_make(pfn_to_mfn(l2), link_flags(op->rights)));
 }
 
-/* Writes the selected entries of a table that Xen doesn't know yet. */
-static void fill(const struct range_op *op, const struct piece *p, uint64_t *l1)
+/*
+ * Writes the selected entries of a table that Xen doesn't know yet, and returns what the frames have in common; 0 if a pfn has no
+ * entry in the frame table, and then not all is written.
+ */
+static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t *l1)
 {
-	uint64_t flags = leaf_flags(op->user, op->rights);
+	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn;
 	const pfn_t *pfns = op->pfns ? op->pfns + p->page : NULL;
+	const struct frame *frames = frame_table;
+	uint32_t common = UINT32_MAX;
 	unsigned int i;
 
 	if (pfns && p->selected == TABLE_ENTRIES) {
-		for (i = 0; i < TABLE_ENTRIES; i++)
-			l1[i] = ram_mfn(pfn_x(pfns[i])) << PAGE_SHIFT | flags;
-		return;
+		for (i = 0; i < TABLE_ENTRIES; i++) {
+			pfn = pfn_x(pfns[i]);
+			if (pfn >= nr)
+				return 0;
+			common &= frame_word(&frames[pfn]);
+			l1[i] = ram_mfn(pfn) << PAGE_SHIFT | flags;
+		}
+		return common;
 	}
 	FOR_SELECTED(i, p)
-	l1[i] = ram_mfn(op_pfn(op, p->page + i - p->at)) << PAGE_SHIFT | flags;
+	{
+		pfn = op_pfn(op, p->page + i - p->at);
+		if (pfn >= nr)
+			return 0;
+		common &= frame_word(&frames[pfn]);
+		l1[i] = ram_mfn(pfn) << PAGE_SHIFT | flags;
+	}
+	return common;
+}
+
+/* What all frames of a mapping with these rights must have in common. */
+static bool is_fit(const struct range_op *op, uint32_t common)
+{
+	uint32_t want = op->rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
+
+	return (common & want) == want;
 }
 
 static int map_offline(struct range_op *op, struct piece *p)
@@ -190,7 +187,11 @@ static int map_offline(struct range_op *op, struct piece *p)
 		rc = range_new_table(1, p->selected < TABLE_ENTRIES, false, &l1);
 	if (rc)
 		return rc;
-	fill(op, p, table_entries(l1));
+	if (!is_fit(op, fill(op, p, table_entries(l1)))) {
+		table_forget(l1);
+		table_release(l1);
+		return frames_unfit(op, p);
+	}
 	frame = frame_at(l1);
 	frame->live = (uint16_t)p->selected;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
@@ -219,41 +220,85 @@ int range_empty_l1(struct range_op *op, struct piece *p)
 	return rc;
 }
 
+/* Xen does not know the table yet. */
+static int map_stores(struct range_op *op, struct piece *p)
+{
+	struct frame *frame = frame_at(p->table[1]);
+
+	if (!is_fit(op, fill(op, p, table_entries(p->table[1]))))
+		return frames_unfit(op, p);
+	frame->live = (uint16_t)(frame->live + p->selected);
+	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
+	return 0;
+}
+
 static int map_entries(struct range_op *op, struct piece *p)
 {
 	uint64_t flags = leaf_flags(op->user, op->rights), *l1 = table_entries(p->table[1]);
 	struct frame *frame = frame_at(p->table[1]);
+	uint32_t common = UINT32_MAX;
 	struct mmu_batch_room room;
+	uint64_t pfn, taken = 0;
 	unsigned int i, n = 0;
 	int rc;
 
-	if (op->rights == ASPACE_RX)
-		frame->flags |= FRAME_EXEC;
-	if (frame->flags & FRAME_OFFLINE) {
-		fill(op, p, l1);
-		frame->live = (uint16_t)(frame->live + p->selected);
-		return 0;
-	}
+	if (frame->flags & FRAME_OFFLINE)
+		return map_stores(op, p);
 	rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
 	FOR_SELECTED(i, p)
 	{
+		pfn = op_pfn(op, p->page + i - p->at);
+		if (pfn >= frame_table_nr)
+			return -EINVAL;
+		common &= frame_word(&frame_table[pfn]);
+		taken |= l1[i];
 		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
-		room.requests[n].val =
-			ram_mfn(op_pfn(op, p->page + i - p->at)) << PAGE_SHIFT | flags;
+		room.requests[n].val = ram_mfn(pfn) << PAGE_SHIFT | flags;
 		room.old[n++] = 0;
 	}
+	if (taken & PTE_P)
+		return -EEXIST;
+	if (!is_fit(op, common))
+		return frames_unfit(op, p);
+	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
 	return mmu_batch_close(p->table[1], n, 1, range_table_va(op, p));
+}
+
+/* All that can be wrong, without a change. */
+static int map_check(struct range_op *op, const struct piece *p)
+{
+	const uint64_t *l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
+	uint32_t common = UINT32_MAX;
+	uint64_t pfn, taken = 0;
+	unsigned int i;
+
+	FOR_SELECTED(i, p)
+	{
+		pfn = op_pfn(op, p->page + i - p->at);
+		if (pfn >= frame_table_nr)
+			return -EINVAL;
+		common &= frame_word(&frame_table[pfn]);
+		if (l1)
+			taken |= l1[i];
+	}
+	if (taken & PTE_P)
+		return -EEXIST;
+	return op->rights != ASPACE_RX && is_fit(op, common) ? 0 : frames_unfit(op, p);
 }
 
 /* Together with what is mapped already, in a copy. */
 static int map_rewrite(struct range_op *op, struct piece *p)
 {
 	uint64_t want[TABLE_ENTRIES];
+	int rc = op->rights == ASPACE_RX ? 0 : map_check(op, p);
 
+	if (rc)
+		return rc;
 	range_leaves(op, p, want);
-	fill(op, p, want);
+	if (!is_fit(op, fill(op, p, want)))
+		return frames_unfit(op, p);
 	return range_rewrite(op, p, want, false);
 }
 
@@ -306,25 +351,6 @@ static int map_fresh(struct range_op *op, struct piece *p)
 	}
 }
 
-/* Whether something selected is mapped. */
-static bool is_taken(const struct piece *p)
-{
-	const uint64_t *l1 = table_entries(p->table[1]);
-	uint64_t taken = 0;
-	unsigned int i;
-
-	FOR_SELECTED(i, p)
-	taken |= l1[i];
-	return taken & PTE_P;
-}
-
-static int map_check(struct range_op *op, const struct piece *p)
-{
-	if (p->bottom == 1 && (is_shared(p->table[1]) || is_taken(p)))
-		return -EEXIST;
-	return frames_check(op, p);
-}
-
 static int narrow_frames(struct range_op *op, const struct piece *p)
 {
 	uint32_t pfns[TABLE_ENTRIES];
@@ -341,9 +367,12 @@ static int map_piece(struct range_op *op, struct piece *p)
 
 	if (is_giant_block(op, p))
 		return map_giant(op, p);
-	rc = map_check(op, p);
-	if (!rc)
-		rc = range_room(op, p, p->bottom > 1 ? 0 : p->selected);
+	if (p->bottom == 1 && is_shared(p->table[1]))
+		return -EEXIST;
+	rc = range_room(op, p, p->bottom > 1 ? 0 : p->selected);
+	/* Else whoever writes the entries looks at the frames and the slots, in the same pass. */
+	if (!rc && op->rights == ASPACE_RX)
+		rc = map_check(op, p);
 	if (!rc && op->rights == ASPACE_RX)
 		rc = narrow_frames(op, p);
 	if (!rc && p->bottom <= 2 && is_narrowed(op, combine(PTE_RW, p->entry[3])))
@@ -385,14 +414,37 @@ static int map(struct aspace *as, const struct aspace_range *range, const pfn_t 
 	return rc;
 }
 
+/* One page whose L1 is there. Returns 1 if it has to go the long way. */
+static int map_one(struct aspace *as, uint64_t va, uint64_t pfn, enum aspace_rights rights)
+{
+	uint32_t want = rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
+	struct one_page one;
+
+	if (rights == ASPACE_RX || !range_one(as, va, &one) ||
+	    (rights == ASPACE_RW && !(one.upper & PTE_RW)))
+		return 1;
+	if (one.leaf & PTE_P)
+		return -EEXIST;
+	if (pfn >= frame_table_nr || (frame_word(&frame_table[pfn]) & want) != want)
+		return frame_unfit(_pfn(pfn), rights);
+	return mmu_batch_one(one.l1, one.index, 0,
+			     ram_mfn(pfn) << PAGE_SHIFT | leaf_flags(va_is_user(va), rights), va);
+}
+
 int aspace_map(struct aspace *as, const struct aspace_range *range, const pfn_t *pfns,
 	       enum aspace_rights rights)
 {
-	return map(as, range, pfns, 0, rights, false);
+	int rc = range->nr == 1 && !range->select ? map_one(as, range->va, pfn_x(pfns[0]), rights)
+						  : 1;
+
+	return rc <= 0 ? rc : map(as, range, pfns, 0, rights, false);
 }
 
 int aspace_map_block(struct aspace *as, const struct aspace_range *range, pfn_t first,
 		     enum aspace_rights rights)
 {
-	return map(as, range, NULL, pfn_x(first), rights, false);
+	int rc =
+		range->nr == 1 && !range->select ? map_one(as, range->va, pfn_x(first), rights) : 1;
+
+	return rc <= 0 ? rc : map(as, range, NULL, pfn_x(first), rights, false);
 }

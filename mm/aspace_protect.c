@@ -347,7 +347,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	struct leaves l;
 	int rc = 0;
 
-	if (p->bottom > 1 || !is_mapped(p))
+	if (p->bottom > 1 || (!op->checked && !is_mapped(p)))
 		return -ENOENT;
 	if (op->rights == ASPACE_RW)
 		rc = may_write(p);
@@ -372,6 +372,23 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	return rc ? rc : protect_leaves(op, p);
 }
 
+/* One page whose leaf can be changed by itself. Returns 1 if it has to go the long way. */
+static int protect_one(struct aspace *as, uint64_t va, enum aspace_rights rights)
+{
+	struct one_page one;
+	uint64_t leaf;
+
+	if (rights == ASPACE_RX || !range_one(as, va, &one) || one.upper != PTE_RW ||
+	    (rights == ASPACE_RW && aspace_exec_any()))
+		return 1;
+	if (!(one.leaf & PTE_P))
+		return -ENOENT;
+	if ((one.leaf & PTE_RW) == (bits_of(rights) & PTE_RW))
+		return 0;
+	leaf = (one.leaf & LEAF_KEPT & ~(PTE_RW | PTE_D)) | leaf_flags(va_is_user(va), rights);
+	return mmu_batch_one(one.l1, one.index, one.leaf, leaf, va);
+}
+
 int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
 {
 	struct range_op op = {
@@ -383,8 +400,11 @@ int aspace_protect(struct aspace *as, const struct aspace_range *range, enum asp
 		.undo = protect_undo,
 		.rights = rights,
 	};
-	int rc = range_check_args(as, range);
+	int rc = range->nr == 1 && !range->select ? protect_one(as, range->va, rights) : 1;
 
+	if (rc <= 0)
+		return rc;
+	rc = range_check_args(as, range);
 	if (!rc)
 		rc = range_run(&op);
 	journal_free(&op);

@@ -236,7 +236,7 @@ int range_unlink(const struct range_op *op, const struct piece *p, unsigned int 
 void range_exec_gone(struct range_op *op, uint64_t leaf)
 {
 	if ((leaf & (PTE_P | PTE_NX)) == PTE_P)
-		op->gone[op->nr_gone++] = (uint32_t)pfn_x(mfn_to_pfn(pte_mfn(leaf)));
+		op->gone->pfn[op->gone->nr++] = (uint32_t)pfn_x(mfn_to_pfn(pte_mfn(leaf)));
 }
 
 int range_exec_going(struct range_op *op, const struct piece *p)
@@ -244,7 +244,7 @@ int range_exec_going(struct range_op *op, const struct piece *p)
 	unsigned int i;
 	int rc = 0;
 
-	if (op->nr_gone + p->selected > TABLE_ENTRIES)
+	if (op->gone->nr + p->selected > TABLE_ENTRIES)
 		rc = range_flush(op, p, false);
 	if (rc)
 		return rc;
@@ -254,16 +254,16 @@ int range_exec_going(struct range_op *op, const struct piece *p)
 }
 
 /* Frames that no longer are executable: writable in the direct map, unless another leaf counts. */
-static void widen(const uint32_t *pfns, unsigned int n)
+static void widen(const struct exec_list *list)
 {
 	unsigned int i;
 	int rc = 0;
 
-	if (n == 0)
+	if (list->nr == 0)
 		return;
 	mmu_batch_begin();
-	for (i = 0; i < n && !rc; i++)
-		rc = aspace_exec_queue(_pfn(pfns[i]), -1);
+	for (i = 0; i < list->nr && !rc; i++)
+		rc = aspace_exec_queue(_pfn(list->pfn[i]), -1);
 	if (mmu_batch_end(rc))
 		panic("a frame that was executable can't be made writable");
 }
@@ -277,12 +277,12 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 	for (i = 0; i < n && !rc; i++) {
 		rc = aspace_exec_queue(_pfn(pfns[i]), 1);
 		if (!rc)
-			op->come[op->nr_come++] = pfns[i];
+			op->come->pfn[op->come->nr++] = pfns[i];
 	}
 	end = mmu_batch_end(rc);
 	mmu_batch_begin();
-	while (end && op->nr_come > 0)
-		aspace_exec_count(_pfn(op->come[--op->nr_come]), -1);
+	while (end && op->come->nr > 0)
+		aspace_exec_count(_pfn(op->come->pfn[--op->come->nr]), -1);
 	return end;
 }
 
@@ -298,11 +298,11 @@ static int end_section(struct range_op *op, int rc)
 	op->root = INVALID_PFN;
 	op->root_parent = INVALID_PFN;
 	if (end)
-		widen(op->come, op->nr_come);
+		widen(op->come);
 	else
-		widen(op->gone, op->nr_gone);
-	op->nr_come = 0;
-	op->nr_gone = 0;
+		widen(op->gone);
+	op->come->nr = 0;
+	op->gone->nr = 0;
 	return end;
 }
 
@@ -324,8 +324,10 @@ int range_flush(struct range_op *op, const struct piece *p, bool within)
 	int rc = 0;
 
 	/* Nothing has been sent: what can be found wrong in the rest is found now. */
-	if (!op->sent && op->check)
+	if (!op->sent && op->check) {
 		rc = check_from(op, op->check_all ? op->start : p->page);
+		op->checked = true;
+	}
 	rc = end_section(op, rc);
 	mmu_batch_begin();
 	if (rc)
@@ -396,10 +398,43 @@ static int take_back(struct range_op *op, int rc)
 	return undo ? -EIO : rc;
 }
 
+bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
+{
+	uint64_t upper = PTE_RW, entry;
+	const struct frame *frame;
+	pfn_t table = as->l4;
+	unsigned int level;
+
+	if (as->broken || mmu_batch_depth() > 0 || va % PAGE_SIZE ||
+	    (va_is_user(va) ? as != aspace_current() || as == &kernel_aspace
+			    : va < VMAP_BASE || va >= VMAP_END))
+		return false;
+	for (level = 4; level > 1; level--) {
+		entry = table_read(table, va_index(va, level));
+		if (!(entry & PTE_P))
+			return false;
+		upper = combine(upper, entry);
+		table = table_below(entry);
+	}
+	frame = &frame_table[pfn_x(table)];
+	if (frame->owner == OWNER_DIRECT_MAP || (frame->flags & (FRAME_EXEC | FRAME_FOREIGN)))
+		return false;
+	one->l1 = table;
+	one->index = va_index(va, 1);
+	one->leaf = table_read(table, one->index);
+	one->upper = upper;
+	return true;
+}
+
 int range_run(struct range_op *op)
 {
+	struct exec_list gone, come;
 	int rc = 0;
 
+	gone.nr = 0;
+	come.nr = 0;
+	op->gone = &gone;
+	op->come = &come;
 	if (op->end == 0)
 		op->end = op->range->nr;
 	op->done = op->start;

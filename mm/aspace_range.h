@@ -44,6 +44,11 @@ struct piece {
 		     bits_ && ((i) = word_ * 64 + (unsigned int)__builtin_ctzl(bits_), true); \
 		     bits_ &= bits_ - 1)
 
+struct exec_list {
+	unsigned int nr;
+	uint32_t pfn[TABLE_ENTRIES];
+};
+
 struct range_op {
 	struct aspace *as;
 	const struct aspace_range *range;
@@ -67,6 +72,7 @@ struct range_op {
 	bool check_all;	 /* the check before a second section begins with the first page */
 	bool skip_holes; /* nothing to do where there are no tables */
 	bool sent;	 /* a section has been */
+	bool checked;	 /* all that is left has been checked */
 	bool refused;	 /* Xen has refused something */
 	uint64_t at;	 /* the piece under way, by its first page */
 	uint64_t done;	 /* pages that earlier sections have done */
@@ -75,12 +81,8 @@ struct range_op {
 	pfn_t root, root_parent;
 	unsigned int root_index;
 
-	/* Frames that cease to be executable when the section is done. */
-	unsigned int nr_gone;
-	uint32_t gone[TABLE_ENTRIES];
-	/* Frames that were made executable for it, and are not if it fails. */
-	unsigned int nr_come;
-	uint32_t come[TABLE_ENTRIES];
+	struct exec_list *gone; /* frames that cease to be executable when the section is done */
+	struct exec_list *come; /* frames made executable for it, and not so if it fails */
 
 	/* protect: what the rights were, run by run, once a second section is needed. */
 	struct journal *journal;
@@ -142,6 +144,18 @@ __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint6
 /* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
  * follows may change one of them alone. */
 __must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);
+
+/* The tables behind one page, for what needs no section: see range_one(). */
+struct one_page {
+	pfn_t l1;
+	unsigned int index;
+	uint64_t leaf;	/* as it is */
+	uint64_t upper; /* RW and NX of the entries above */
+};
+
+/* Whether @va, of a live private L1 that the vCPU runs on and nobody else has a part in, can be changed by itself; if so its
+ * tables are in *@one. Otherwise it takes the long way, which also knows what is wrong. */
+bool range_one(const struct aspace *as, uint64_t va, struct one_page *one);
 
 /* What entry 0 of p's L1 maps, if the vCPU runs on these tables; else 0. */
 static inline uint64_t range_table_va(const struct range_op *op, const struct piece *p)

@@ -50,13 +50,13 @@ static bool is_exec(uint64_t leaf)
 static void survey(const struct piece *p, const uint64_t *want, struct planner_work *w)
 {
 	const uint64_t *now = table_entries(p->table[1]);
+	unsigned int i, after = 0;
 	uint64_t diff;
-	unsigned int i;
 
 	for (i = 0; i < TABLE_ENTRIES; i++) {
 		diff = (now[i] ^ want[i]) & LEAF_MEANS;
 		w->before += now[i] & PTE_P;
-		w->after += want[i] & PTE_P;
+		after += want[i] & PTE_P;
 		if ((diff & PTE_P) && (want[i] & PTE_P))
 			w->map++;
 		else if (diff & PTE_P)
@@ -66,6 +66,7 @@ static void survey(const struct piece *p, const uint64_t *want, struct planner_w
 		else if (diff)
 			w->nx++;
 	}
+	w->after = after;
 }
 
 /* The entry above, with nothing narrowed. */
@@ -74,25 +75,24 @@ static uint64_t wide_link(pfn_t table)
 	return pte_make(pfn_to_mfn(table), PTE_LINK);
 }
 
-static int by_copy(struct range_op *op, struct piece *p, const uint64_t *want,
-		   const struct planner_work *w, pfn_t copy)
+static int by_copy(struct range_op *op, struct piece *p, const uint64_t *want, pfn_t copy)
 {
+	uint64_t *l1 = table_entries(copy), all = PTE_NX, absent = PTE_NX;
+	unsigned int i, live = 0;
 	pfn_t old = p->table[1];
-	uint64_t *l1 = table_entries(copy), all = PTE_NX;
-	unsigned int i;
 	int rc;
 
 	for (i = 0; i < TABLE_ENTRIES; i++) {
 		l1[i] = want[i];
-		if (want[i])
-			all &= want[i];
+		live += want[i] & PTE_P;
+		all &= want[i] ? want[i] : absent;
 	}
-	frame_at(copy)->live = (uint16_t)w->after;
-	frame_at(copy)->flags |= all & PTE_NX ? 0 : FRAME_EXEC;
+	frame_at(copy)->live = (uint16_t)live;
+	frame_at(copy)->flags |= all ? 0 : FRAME_EXEC;
 	rc = range_table_ready(op, copy);
 	if (!rc)
 		rc = range_link(p->table[2], va_index(p->va, 2), wide_link(copy));
-	for (i = 0; i < TABLE_ENTRIES && !rc; i++)
+	for (i = 0; i < TABLE_ENTRIES && !rc && (frame_at(old)->flags & FRAME_EXEC); i++)
 		if (!is_exec(want[i]))
 			range_exec_gone(op, table_read(old, i));
 	if (!rc && !is_shared(old))
@@ -138,13 +138,16 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	pfn_t copy = INVALID_PFN;
 	int rc = 0;
 
-	if (op->nr_gone > 0)
+	if (op->gone->nr > 0)
 		rc = range_flush(op, p, false);
 	if (!rc)
 		rc = range_room(op, p, 0);
 	if (rc)
 		return rc;
-	survey(p, want, &work);
+	/* A shared L1 is whole, and must be copied whatever changes. */
+	work.after = TABLE_ENTRIES;
+	if (!shared)
+		survey(p, want, &work);
 	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
 	if (shared)
 		work.possible = 1U << WAY_REBUILD;
@@ -155,7 +158,7 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	rc = range_new_table(1, false, reserved && shared, &copy);
 	if (rc)
 		return shared ? rc : by_entries(op, p, want);
-	return by_copy(op, p, want, &work, copy);
+	return by_copy(op, p, want, copy);
 }
 
 int range_split_l2(struct range_op *op, struct piece *p, bool reserved)

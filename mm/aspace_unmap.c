@@ -37,30 +37,31 @@ static unsigned int count_mapped(const struct piece *p)
 	return mapped;
 }
 
-static int unmap_entries(struct range_op *op, struct piece *p)
+/* The requests, not closed yet. */
+static unsigned int clear_entries(const struct piece *p, const struct mmu_batch_room *room)
 {
-	uint64_t *l1 = table_entries(p->table[1]);
-	struct mmu_batch_room room;
+	const uint64_t *l1 = table_entries(p->table[1]);
 	unsigned int i, n = 0;
-	int rc;
+	uint64_t leaf;
 
-	if (frame_at(p->table[1])->flags & FRAME_OFFLINE) {
-		FOR_SELECTED(i, p)
-		table_store(p->table[1], i, 0);
-		return 0;
-	}
-	rc = mmu_batch_open(p->table[1], &room);
-	if (rc)
-		return rc;
 	FOR_SELECTED(i, p)
 	{
-		if (!(l1[i] & PTE_P))
+		leaf = l1[i];
+		if (!(leaf & PTE_P))
 			continue;
-		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
-		room.requests[n].val = 0;
-		room.old[n++] = l1[i];
+		room->requests[n].ptr = room->ptr + i * sizeof(uint64_t);
+		room->requests[n].val = 0;
+		room->old[n++] = leaf;
 	}
-	return mmu_batch_close(p->table[1], n, -1, range_table_va(op, p));
+	return n;
+}
+
+static void clear_stores(const struct piece *p)
+{
+	unsigned int i;
+
+	FOR_SELECTED(i, p)
+	table_store(p->table[1], i, 0);
 }
 
 /* All that the L1 maps goes, and with it the L1. */
@@ -73,30 +74,58 @@ static int unmap_table(struct range_op *op, struct piece *p)
 	return rc ? rc : range_unlink(op, p, 1);
 }
 
-static int unmap_private(struct range_op *op, struct piece *p)
+/* Whether so many leaves are all that the L1 has, and it may go. */
+static bool is_all(const struct frame *frame, unsigned int mapped)
+{
+	return mapped == frame->live && !frame->holds && !(frame->flags & FRAME_FOREIGN);
+}
+
+/*
+ * Requests are written as the leaves are looked at, and only then it shows whether they are all that the L1 has, or so many that a
+ * copy without them is cheaper: then they are not closed.
+ */
+static int unmap_entries(struct range_op *op, struct piece *p)
 {
 	const struct frame *frame = frame_at(p->table[1]);
-	unsigned int mapped = count_mapped(p);
-	struct planner_work work = {
-		.possible = 1U << WAY_ENTRIES,
-		.unmap = mapped,
-		.before = frame->live,
-		.after = frame->live - mapped,
-	};
-	int rc;
+	struct planner_work work = { .possible = 1U << WAY_ENTRIES, .before = frame->live };
+	struct mmu_batch_room room;
+	int rc = range_room(op, p, p->selected);
 
-	if (mapped == 0)
+	if (!rc)
+		rc = mmu_batch_open(p->table[1], &room);
+	if (rc)
+		return rc;
+	work.unmap = clear_entries(p, &room);
+	work.after = work.before - work.unmap;
+	if (work.unmap == 0)
 		return 0;
-	if (mapped == frame->live && !frame->holds && !(frame->flags & FRAME_FOREIGN))
+	if (is_all(frame, work.unmap))
 		return unmap_table(op, p);
-	if (frame->flags & (FRAME_EXEC | FRAME_QUEUED))
-		return unmap_rewrite(op, p);
-	if (!frame->holds && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
+	if (!frame->holds && !(frame->flags & FRAME_FOREIGN))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) == WAY_REBUILD)
 		return unmap_rewrite(op, p);
-	rc = range_room(op, p, mapped);
-	return rc ? rc : unmap_entries(op, p);
+	return mmu_batch_close(p->table[1], work.unmap, -1, range_table_va(op, p));
+}
+
+static int unmap_private(struct range_op *op, struct piece *p)
+{
+	const struct frame *frame = frame_at(p->table[1]);
+	unsigned int mapped;
+
+	if (p->selected < TABLE_ENTRIES &&
+	    !(frame->flags & (FRAME_EXEC | FRAME_QUEUED | FRAME_OFFLINE)))
+		return unmap_entries(op, p);
+	mapped = count_mapped(p);
+	if (mapped == 0)
+		return 0;
+	if (is_all(frame, mapped))
+		return unmap_table(op, p);
+	if ((frame->flags & FRAME_OFFLINE) && !(frame->flags & FRAME_EXEC)) {
+		clear_stores(p);
+		return 0;
+	}
+	return unmap_rewrite(op, p);
 }
 
 static int unmap_piece(struct range_op *op, struct piece *p)
@@ -122,6 +151,18 @@ static int unmap_piece(struct range_op *op, struct piece *p)
 	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p);
 }
 
+/* One page of several in its L1. Returns 1 if it has to go the long way. */
+static int unmap_one(struct aspace *as, uint64_t va)
+{
+	struct one_page one;
+
+	if (!range_one(as, va, &one) || frame_at(one.l1)->live == 1)
+		return 1;
+	if (!(one.leaf & PTE_P))
+		return 0;
+	return mmu_batch_one(one.l1, one.index, one.leaf, 0, va);
+}
+
 int aspace_unmap(struct aspace *as, const struct aspace_range *range)
 {
 	struct range_op op = {
@@ -130,7 +171,10 @@ int aspace_unmap(struct aspace *as, const struct aspace_range *range)
 		.piece = unmap_piece,
 		.skip_holes = true,
 	};
-	int rc = range_check_args(as, range);
+	int rc = range->nr == 1 && !range->select ? unmap_one(as, range->va) : 1;
 
+	if (rc <= 0)
+		return rc;
+	rc = range_check_args(as, range);
 	return rc ? rc : range_run(&op);
 }
