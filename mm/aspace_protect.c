@@ -123,22 +123,47 @@ static int protect_undo(struct range_op *op, uint64_t pages)
 	return rc;
 }
 
-/* What all leaves have, and what any has. */
+/* RW and NX: what all leaves have, and what any has. */
 struct leaves {
 	uint64_t all, any;
 };
 
-static struct leaves look(const uint64_t *l1)
+static uint64_t all_leaves(const uint64_t *l1)
 {
-	struct leaves l = { .all = ~UINT64_C(0) };
+	uint64_t all = ~UINT64_C(0);
 	unsigned int i;
 
-#pragma GCC unroll 16
-	for (i = 0; i < TABLE_ENTRIES; i++) {
-		l.all &= l1[i];
-		l.any |= l1[i];
-	}
-	return l;
+#pragma GCC unroll 32
+	for (i = 0; i < TABLE_ENTRIES; i++)
+		all &= l1[i];
+	return all;
+}
+
+static uint64_t any_leaf(const uint64_t *l1)
+{
+	uint64_t any = 0;
+	unsigned int i;
+
+#pragma GCC unroll 32
+	for (i = 0; i < TABLE_ENTRIES; i++)
+		any |= l1[i];
+	return any;
+}
+
+/*
+ * As much as is needed to know whether leaves can do with @rights, one instruction a leaf. Where none has ever been
+ * executable all are NX, and to make them read-only nothing else need be known.
+ */
+static struct leaves look(pfn_t l1, enum aspace_rights rights)
+{
+	const uint64_t *entries = table_entries(l1);
+
+	if (!(frame_at(l1)->flags & FRAME_EXEC))
+		return (struct leaves){
+			.all = PTE_NX | (rights == ASPACE_RW ? all_leaves(entries) : 0),
+			.any = PTE_NX | PTE_RW,
+		};
+	return (struct leaves){ all_leaves(entries), any_leaf(entries) };
 }
 
 /*
@@ -284,18 +309,18 @@ static bool is_mapped(const struct piece *p)
 }
 
 /* What the leaves below a whole GiB have in common, for as long as it has no holes. */
-static bool look_giant(const struct piece *p, struct leaves *l)
+static bool look_giant(const struct piece *p, enum aspace_rights rights, struct leaves *l)
 {
-	uint64_t entry, rights = PTE_RW | PTE_NX;
+	uint64_t entry;
 	struct leaves one;
 	unsigned int i;
 
-	*l = (struct leaves){ .all = rights };
+	*l = (struct leaves){ .all = PTE_RW | PTE_NX };
 	for (i = 0; i < TABLE_ENTRIES; i++) {
 		entry = table_read(p->table[2], i);
 		if (!(entry & PTE_P) || frame_at(table_below(entry))->live != TABLE_ENTRIES)
 			return false;
-		one = look(table_entries(table_below(entry)));
+		one = look(table_below(entry), rights);
 		l->all &= combine(entry, one.all);
 		l->any |= combine(entry, one.any);
 	}
@@ -354,7 +379,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	if (rc)
 		return rc;
 	if (is_giant(op, p) && !(op->rights == ASPACE_RW && aspace_exec_any()) &&
-	    look_giant(p, &l)) {
+	    look_giant(p, op->rights, &l)) {
 		rc = protect_upper(op, p, 3, &l);
 		if (rc > 0)
 			p->nr = L3_SPAN >> PAGE_SHIFT;
@@ -364,7 +389,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	if (is_shared(p->table[2]) || is_narrowed_above(op, p, 2))
 		rc = range_split_l2(op, p, true);
 	if (!rc && p->selected == TABLE_ENTRIES) {
-		l = look(table_entries(p->table[1]));
+		l = look(p->table[1], op->rights);
 		rc = protect_upper(op, p, 2, &l);
 		if (rc)
 			return rc < 0 ? rc : 0;

@@ -66,6 +66,11 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 	uint64_t bits;
 
 	p->selected = r->select ? 0 : p->nr;
+	if (p->selected == TABLE_ENTRIES) {
+		for (word = 0; word < MASK_WORDS; word++)
+			p->mask[word] = ~UINT64_C(0);
+		return;
+	}
 	for (word = 0; word < MASK_WORDS; word++) {
 		from = p->at > word * 64 ? p->at - word * 64 : 0;
 		to = end > word * 64 ? end - word * 64 : 0;
@@ -79,11 +84,13 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 	}
 }
 
-/* An entry as it will be: one of a subtree that is not linked yet, queued, or in memory. */
+/*
+ * An entry as it will be. What this section has queued for the way of an earlier piece is no part of this one's, but for
+ * the root of a subtree that is not linked yet.
+ */
 static uint64_t entry_of(const struct range_op *op, pfn_t table, unsigned int index)
 {
-	uint64_t entry = frame_at(table)->flags & FRAME_QUEUED ? mmu_batch_peek(table, index)
-							       : table_read(table, index);
+	uint64_t entry = table_read(table, index);
 
 	if (!(entry & PTE_P) && pfn_eq(table, op->root_parent) && index == op->root_index)
 		return pte_make(pfn_to_mfn(op->root), PTE_LINK);

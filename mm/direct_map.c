@@ -211,9 +211,18 @@ bool direct_map_shared(pfn_t pfn)
 
 int direct_map_protect(pfn_t pfn, uint64_t flags)
 {
+	struct frame *frame = frame_at(pfn);
+	unsigned int index;
+	pfn_t table;
 	int rc;
 
-	mmu_batch_begin();
-	rc = mmu_batch_direct(pfn, (flags & PTE_RW) != 0);
-	return mmu_batch_end(rc);
+	if (!direct_map_leaf(pfn, &table, &index))
+		return -EINVAL;
+	rc = mmu_batch_one(table, index, table_read(table, index), pte_make(pfn_to_mfn(pfn), flags),
+			   (uintptr_t)direct_va(pfn));
+	if (rc || !frame || frame->kind != FRAME_DATA)
+		return rc;
+	frame->flags &= (uint8_t)~FRAME_PLAIN;
+	frame->flags |= flags & PTE_RW ? FRAME_PLAIN : 0;
+	return 0;
 }

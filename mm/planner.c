@@ -59,18 +59,25 @@ uint64_t planner_cost(enum planner_way way, const struct planner_work *w)
 
 enum planner_way planner_best(const struct planner_work *work)
 {
-	enum planner_way best = WAYS, way;
-	uint64_t least = UINT64_MAX;
+	unsigned int left = work->possible;
+	enum planner_way best, way;
+	uint64_t least, figure;
 
-	for (way = 0; way < WAYS; way++) {
-		if (!(work->possible & 1U << way))
-			continue;
-		if (way == forced || planner_cost(way, work) < least) {
+	ASSERT(left != 0);
+	if (forced < WAYS && (left & 1U << forced))
+		return forced;
+	best = (enum planner_way)__builtin_ctz(left);
+	left &= left - 1;
+	if (!left)
+		return best;
+	for (least = planner_cost(best, work); left; left &= left - 1) {
+		way = (enum planner_way)__builtin_ctz(left);
+		figure = planner_cost(way, work);
+		if (figure < least) {
 			best = way;
-			least = way == forced ? 0 : planner_cost(way, work);
+			least = figure;
 		}
 	}
-	ASSERT(best < WAYS);
 	return best;
 }
 
