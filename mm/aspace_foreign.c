@@ -24,8 +24,7 @@ static int foreign_check(struct range_op *op, const struct piece *p)
 	if (p->bottom == 1 && is_shared(p->table[1]))
 		return -EEXIST;
 	l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		if (l1 && (l1[i] & PTE_P))
 			return -EEXIST;
 		if (mfn_x(op->mfns[p->page + i - p->at]) >= MFN_LIMIT)
@@ -42,8 +41,7 @@ static int foreign_entries(struct range_op *op, struct piece *p)
 	int rc;
 
 	frame_at(p->table[1])->flags |= FRAME_FOREIGN;
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		rc = 0;
 		if (mmu_batch_room() < PIECE_REQUESTS)
 			rc = range_flush(op, p, true);

@@ -50,8 +50,7 @@ static int frames_unfit(const struct range_op *op, const struct piece *p)
 	unsigned int i;
 	int rc;
 
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		rc = frame_unfit(_pfn(op_pfn(op, p->page + i - p->at)), op->rights);
 		if (rc)
 			return rc;
@@ -142,11 +141,10 @@ static int map_giant(struct range_op *op, struct piece *p)
  */
 static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t *l1)
 {
-	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn;
+	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn, run, i;
 	const pfn_t *pfns = op->pfns ? op->pfns + p->page : NULL;
 	const struct frame *frames = frame_table;
 	uint32_t common = UINT32_MAX;
-	unsigned int i;
 
 	if (pfns && p->selected == TABLE_ENTRIES) {
 		for (i = 0; i < TABLE_ENTRIES; i++) {
@@ -158,9 +156,11 @@ static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t 
 		}
 		return common;
 	}
-	FOR_SELECTED(i, p)
-	{
-		pfn = op_pfn(op, p->page + i - p->at);
+	if (pfns)
+		pfns -= p->at;
+	run = op->first + p->page - p->at;
+	FOR_SELECTED (i, p) {
+		pfn = pfns ? pfn_x(pfns[i]) : run + i;
 		if (pfn >= nr)
 			return 0;
 		common &= frame_word(&frames[pfn]);
@@ -232,14 +232,42 @@ static int map_stores(struct range_op *op, struct piece *p)
 	return 0;
 }
 
+/*
+ * Requests for the selected entries of a live L1, which are looked at in the same pass: *@taken is what the slots hold, ORed. Returns
+ * what the frames have in common, as fill() does.
+ */
+static uint32_t ask(const struct range_op *op, const struct piece *p,
+		    const struct mmu_batch_room *room, uint64_t *taken)
+{
+	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn, i;
+	const uint64_t *l1 = table_entries(p->table[1]);
+	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
+	struct mmu_update *request = room->requests;
+	uint64_t run = op->first + p->page - p->at, *old = room->old, all = 0;
+	const struct frame *frames = frame_table;
+	uint32_t common = UINT32_MAX;
+
+	FOR_SELECTED (i, p) {
+		pfn = pfns ? pfn_x(pfns[i]) : run + i;
+		if (pfn >= nr)
+			return 0;
+		common &= frame_word(&frames[pfn]);
+		all |= l1[i];
+		request->ptr = room->ptr + i * sizeof(uint64_t);
+		request->val = ram_mfn(pfn) << PAGE_SHIFT | flags;
+		request++;
+		*old++ = 0;
+	}
+	*taken = all;
+	return common;
+}
+
 static int map_entries(struct range_op *op, struct piece *p)
 {
-	uint64_t flags = leaf_flags(op->user, op->rights), *l1 = table_entries(p->table[1]);
 	struct frame *frame = frame_at(p->table[1]);
-	uint32_t common = UINT32_MAX;
 	struct mmu_batch_room room;
-	uint64_t pfn, taken = 0;
-	unsigned int i, n = 0;
+	uint64_t taken = 0;
+	uint32_t common;
 	int rc;
 
 	if (frame->flags & FRAME_OFFLINE)
@@ -247,23 +275,13 @@ static int map_entries(struct range_op *op, struct piece *p)
 	rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
-	FOR_SELECTED(i, p)
-	{
-		pfn = op_pfn(op, p->page + i - p->at);
-		if (pfn >= frame_table_nr)
-			return -EINVAL;
-		common &= frame_word(&frame_table[pfn]);
-		taken |= l1[i];
-		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
-		room.requests[n].val = ram_mfn(pfn) << PAGE_SHIFT | flags;
-		room.old[n++] = 0;
-	}
+	common = ask(op, p, &room, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
 	if (!is_fit(op, common))
 		return frames_unfit(op, p);
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	return mmu_batch_close(p->table[1], n, 1, range_table_va(op, p));
+	return mmu_batch_close(p->table[1], p->selected, 1, range_table_va(op, p));
 }
 
 /* All that can be wrong, without a change. */
@@ -274,8 +292,7 @@ static int map_check(struct range_op *op, const struct piece *p)
 	uint64_t pfn, taken = 0;
 	unsigned int i;
 
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		pfn = op_pfn(op, p->page + i - p->at);
 		if (pfn >= frame_table_nr)
 			return -EINVAL;
@@ -356,8 +373,8 @@ static int narrow_frames(struct range_op *op, const struct piece *p)
 	uint32_t pfns[TABLE_ENTRIES];
 	unsigned int i, n = 0;
 
-	FOR_SELECTED(i, p)
-	pfns[n++] = (uint32_t)op_pfn(op, p->page + i - p->at);
+	FOR_SELECTED (i, p)
+		pfns[n++] = (uint32_t)op_pfn(op, p->page + i - p->at);
 	return range_exec_coming(op, p, pfns, n);
 }
 

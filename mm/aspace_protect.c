@@ -82,18 +82,21 @@ static int journal_note(struct range_op *op, uint64_t page, enum aspace_rights r
 /* Holes are found, and what the rights are is noted. */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
+	uint64_t i, bits, last = 0; /* no leaf that is present has none of these */
 	const uint64_t *l1;
-	unsigned int i;
 	int rc;
 
 	if (p->bottom > 1)
 		return -ENOENT;
 	l1 = table_entries(p->table[1]);
-	FOR_SELECTED(i, p)
-	{
-		if (!(l1[i] & PTE_P))
+	FOR_SELECTED (i, p) {
+		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
+		if (bits == last)
+			continue;
+		if (!(bits & PTE_P))
 			return -ENOENT;
-		rc = journal_note(op, p->page + i - p->at, rights_of(combine(p->upper, l1[i])));
+		last = bits;
+		rc = journal_note(op, p->page + i - p->at, rights_of(combine(p->upper, bits)));
 		if (rc)
 			return rc;
 	}
@@ -199,8 +202,7 @@ static int may_write(const struct piece *p)
 
 	if (!aspace_exec_any())
 		return 0;
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		frame = frame_at(mfn_to_pfn(pte_mfn(l1[i])));
 		/* One that is executable here and nowhere else is not, once this is done. */
 		if (frame && !(frame->flags & FRAME_PLAIN) &&
@@ -219,8 +221,7 @@ static int narrow_leaves(struct range_op *op, const struct piece *p)
 	pfn_t pfn;
 	int rc;
 
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		if (!(l1[i] & PTE_NX))
 			continue;
 		pfn = mfn_to_pfn(pte_mfn(l1[i]));
@@ -238,8 +239,9 @@ static int protect_rewrite(struct range_op *op, struct piece *p)
 	unsigned int i;
 
 	range_leaves(op, p, want);
-	FOR_SELECTED(i, p)
-	want[i] = (want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits | (bits & PTE_RW ? PTE_D : 0);
+	FOR_SELECTED (i, p)
+		want[i] =
+			(want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits | (bits & PTE_RW ? PTE_D : 0);
 	return range_rewrite(op, p, want, true);
 }
 
@@ -248,23 +250,77 @@ static int protect_entries(struct range_op *op, struct piece *p)
 {
 	const uint64_t *l1 = table_entries(p->table[1]);
 	uint64_t set = (op->rights == ASPACE_RW ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0);
-	uint64_t keep = LEAF_KEPT & ~(PTE_RW | PTE_D), leaf;
+	uint64_t keep = LEAF_KEPT & ~(PTE_RW | PTE_D), leaf, i;
 	struct mmu_batch_room room;
-	unsigned int i, n = 0;
+	struct mmu_update *request;
+	uint64_t *old;
 	int rc = mmu_batch_open(p->table[1], &room);
 
 	if (rc)
 		return rc;
-	FOR_SELECTED(i, p)
-	{
+	request = room.requests;
+	old = room.old;
+	FOR_SELECTED (i, p) {
 		leaf = l1[i];
-		if ((leaf & PTE_RW) == (set & PTE_RW))
+		if (((leaf ^ set) & PTE_RW) == 0)
 			continue;
-		room.requests[n].ptr = room.ptr + i * sizeof(uint64_t);
-		room.requests[n].val = (leaf & keep) | set;
-		room.old[n++] = leaf;
+		request->ptr = room.ptr + i * sizeof(uint64_t);
+		request->val = (leaf & keep) | set;
+		request++;
+		*old++ = leaf;
 	}
-	return n ? mmu_batch_close(p->table[1], n, 0, range_table_va(op, p)) : 0;
+	if (request == room.requests)
+		return 0;
+	return mmu_batch_close(p->table[1], (unsigned int)(request - room.requests), 0,
+			       range_table_va(op, p));
+}
+
+/*
+ * Leaves that become executable, of frames that are so elsewhere, or cease to be: NX bits alone, and the direct map changes
+ * only when the last is gone. Returns 1, with nothing changed, if a leaf or a frame is in the way.
+ */
+static int protect_nx(struct range_op *op, struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]), nx = op->rights == ASPACE_RX ? 0 : PTE_NX;
+	struct exec_list *list = nx ? op->gone : op->come;
+	uint64_t keep = LEAF_KEPT & ~PTE_NX, user = op->user ? PTE_US : 0, leaf, pfn, i;
+	struct mmu_batch_room room;
+	struct mmu_update *request;
+	unsigned int before;
+	uint64_t *old;
+	int rc = range_room(op, p, p->selected);
+
+	if (!rc && list->nr + p->selected > TABLE_ENTRIES)
+		rc = range_flush(op, p, false);
+	if (!rc)
+		rc = mmu_batch_open(p->table[1], &room);
+	if (rc)
+		return rc;
+	before = list->nr;
+	request = room.requests;
+	old = room.old;
+	FOR_SELECTED (i, p) {
+		leaf = l1[i];
+		if (((leaf ^ nx) & PTE_NX) == 0 && !(leaf & PTE_RW))
+			continue;
+		pfn = pfn_x(table_below(leaf));
+		if ((leaf & PTE_RW) || (!nx && frame_table[pfn].execs == 0))
+			goto in_the_way;
+		frame_table[pfn].execs += !nx;
+		list->pfn[list->nr++] = (uint32_t)pfn;
+		request->ptr = room.ptr + i * sizeof(uint64_t);
+		request->val = (leaf & keep) | nx | user;
+		request++;
+		*old++ = leaf;
+	}
+	if (request == room.requests)
+		return 0;
+	return mmu_batch_close(p->table[1], (unsigned int)(request - room.requests), 0,
+			       range_table_va(op, p));
+in_the_way:
+	while (list->nr > before)
+		frame_table[list->pfn[--list->nr]].execs -= !nx;
+	return 1;
 }
 
 /* The leaves change. */
@@ -277,10 +333,15 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 		.before = frame->live,
 		.after = frame->live,
 	};
-	int rc = 0;
+	int rc = 1;
 
-	if (op->rights == ASPACE_RX)
-		rc = narrow_leaves(op, p);
+	if (op->rights != ASPACE_RW && !is_shared(p->table[1]) && p->upper == PTE_RW &&
+	    !(frame->flags & (FRAME_QUEUED | FRAME_OFFLINE | FRAME_FOREIGN)) &&
+	    (op->rights == ASPACE_RX || (frame->flags & FRAME_EXEC)))
+		rc = protect_nx(op, p);
+	if (rc <= 0)
+		return rc;
+	rc = op->rights == ASPACE_RX ? narrow_leaves(op, p) : 0;
 	if (rc)
 		return rc;
 	if (op->rights == ASPACE_RX || is_shared(p->table[1]) || p->upper != PTE_RW ||
@@ -303,8 +364,8 @@ static bool is_mapped(const struct piece *p)
 
 	if (p->selected == TABLE_ENTRIES)
 		return frame_at(p->table[1])->live == TABLE_ENTRIES;
-	FOR_SELECTED(i, p)
-	all &= l1[i];
+	FOR_SELECTED (i, p)
+		all &= l1[i];
 	return all & PTE_P;
 }
 

@@ -255,21 +255,30 @@ int range_exec_going(struct range_op *op, const struct piece *p)
 		rc = range_flush(op, p, false);
 	if (rc)
 		return rc;
-	FOR_SELECTED(i, p)
-	range_exec_gone(op, table_read(p->table[1], i));
+	FOR_SELECTED (i, p)
+		range_exec_gone(op, table_read(p->table[1], i));
 	return 0;
 }
 
 /* Frames that no longer are executable: writable in the direct map, unless another leaf counts. */
-static void widen(const struct exec_list *list)
+static void widen(struct exec_list *list)
 {
-	unsigned int i;
+	unsigned int i, last = 0;
 	int rc = 0;
 
-	if (list->nr == 0)
+	for (i = 0; i < list->nr; i++) {
+		struct frame *frame = &frame_table[list->pfn[i]];
+
+		if (frame->execs > 1)
+			frame->execs--;
+		else
+			list->pfn[last++] = list->pfn[i];
+	}
+	list->nr = 0;
+	if (last == 0)
 		return;
 	mmu_batch_begin();
-	for (i = 0; i < list->nr && !rc; i++)
+	for (i = 0; i < last && !rc; i++)
 		rc = aspace_exec_queue(_pfn(list->pfn[i]), -1);
 	if (mmu_batch_end(rc))
 		panic("a frame that was executable can't be made writable");

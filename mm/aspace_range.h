@@ -37,9 +37,9 @@ struct piece {
 	uint64_t mask[MASK_WORDS]; /* the selected entries of the L1 */
 };
 
-/* The indices in an L1 of the selected pages of a piece, in order. */
+/* The indices in an L1 of the selected pages of a piece, in order. `break` leaves one word of them only. */
 #define FOR_SELECTED(i, p)                                                                    \
-	for (unsigned int word_ = 0; word_ < MASK_WORDS; word_++)                             \
+	for (uint64_t word_ = 0; word_ < MASK_WORDS; word_++)                                 \
 		for (uint64_t bits_ = (p)->mask[word_];                                       \
 		     bits_ && ((i) = word_ * 64 + (unsigned int)__builtin_ctzl(bits_), true); \
 		     bits_ &= bits_ - 1)

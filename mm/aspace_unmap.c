@@ -20,8 +20,8 @@ static int unmap_rewrite(struct range_op *op, struct piece *p)
 	unsigned int i;
 
 	range_leaves(op, p, want);
-	FOR_SELECTED(i, p)
-	want[i] = 0;
+	FOR_SELECTED (i, p)
+		want[i] = 0;
 	return range_rewrite(op, p, want, true);
 }
 
@@ -32,8 +32,8 @@ static unsigned int count_mapped(const struct piece *p)
 
 	if (p->selected == TABLE_ENTRIES)
 		return frame_at(p->table[1])->live;
-	FOR_SELECTED(i, p)
-	mapped += l1[i] & PTE_P;
+	FOR_SELECTED (i, p)
+		mapped += l1[i] & PTE_P;
 	return mapped;
 }
 
@@ -44,8 +44,7 @@ static unsigned int clear_entries(const struct piece *p, const struct mmu_batch_
 	unsigned int i, n = 0;
 	uint64_t leaf;
 
-	FOR_SELECTED(i, p)
-	{
+	FOR_SELECTED (i, p) {
 		leaf = l1[i];
 		if (!(leaf & PTE_P))
 			continue;
@@ -60,8 +59,8 @@ static void clear_stores(const struct piece *p)
 {
 	unsigned int i;
 
-	FOR_SELECTED(i, p)
-	table_store(p->table[1], i, 0);
+	FOR_SELECTED (i, p)
+		table_store(p->table[1], i, 0);
 }
 
 /* All that the L1 maps goes, and with it the L1. */
