@@ -233,26 +233,28 @@ static int map_stores(struct range_op *op, struct piece *p)
 }
 
 /*
- * Requests for the selected entries of a live L1, which are looked at in the same pass: *@taken is what the slots hold, ORed. Returns
- * what the frames have in common, as fill() does.
+ * Requests for the selected entries of a live L1. If @look, frames and slots are looked at in the same pass: *@taken is what the
+ * slots hold, ORed, and what the frames have in common is returned, as by fill().
  */
-static uint32_t ask(const struct range_op *op, const struct piece *p,
-		    const struct mmu_batch_room *room, uint64_t *taken)
+static inline uint32_t ask(const struct range_op *op, const struct piece *p,
+			   const struct mmu_batch_room *room, bool look, uint64_t *taken)
 {
 	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn, i;
 	const uint64_t *l1 = table_entries(p->table[1]);
 	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
-	struct mmu_update *request = room->requests;
 	uint64_t run = op->first + p->page - p->at, *old = room->old, all = 0;
+	struct mmu_update *request = room->requests;
 	const struct frame *frames = frame_table;
 	uint32_t common = UINT32_MAX;
 
 	FOR_SELECTED (i, p) {
 		pfn = pfns ? pfn_x(pfns[i]) : run + i;
-		if (pfn >= nr)
+		if (look && pfn >= nr)
 			return 0;
-		common &= frame_word(&frames[pfn]);
-		all |= l1[i];
+		if (look) {
+			common &= frame_word(&frames[pfn]);
+			all |= l1[i];
+		}
 		request->ptr = room->ptr + i * sizeof(uint64_t);
 		request->val = ram_mfn(pfn) << PAGE_SHIFT | flags;
 		request++;
@@ -275,7 +277,7 @@ static int map_entries(struct range_op *op, struct piece *p)
 	rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
-	common = ask(op, p, &room, &taken);
+	common = op->checked ? ask(op, p, &room, false, &taken) : ask(op, p, &room, true, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
 	if (!is_fit(op, common))

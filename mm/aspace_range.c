@@ -71,6 +71,14 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 			p->mask[word] = ~UINT64_C(0);
 		return;
 	}
+	/* A bitmap whose words begin where those of the L1 do, as that of any aligned range does. */
+	if (r->select && p->nr == TABLE_ENTRIES && p->page % 64 == 0) {
+		for (word = 0; word < MASK_WORDS; word++) {
+			p->mask[word] = r->select[p->page / 64 + word];
+			p->selected += count_bits(p->mask[word]);
+		}
+		return;
+	}
 	for (word = 0; word < MASK_WORDS; word++) {
 		from = p->at > word * 64 ? p->at - word * 64 : 0;
 		to = end > word * 64 ? end - word * 64 : 0;
@@ -414,17 +422,20 @@ static int take_back(struct range_op *op, int rc)
 	return undo ? -EIO : rc;
 }
 
-bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
+/* The walk to an L1, remembered until an entry above any L1 changes. */
+static struct {
+	uint64_t changes; /* table_upper_changes at the time */
+	uint64_t piece;	  /* va / 2 MiB */
+	pfn_t l4, l1;
+	uint64_t upper;
+} walk;
+
+static bool walk_to(pfn_t l4, uint64_t va)
 {
 	uint64_t upper = PTE_RW, entry;
-	const struct frame *frame;
-	pfn_t table = as->l4;
+	pfn_t table = l4;
 	unsigned int level;
 
-	if (as->broken || mmu_batch_depth() > 0 || va % PAGE_SIZE ||
-	    (va_is_user(va) ? as != aspace_current() || as == &kernel_aspace
-			    : va < VMAP_BASE || va >= VMAP_END))
-		return false;
 	for (level = 4; level > 1; level--) {
 		entry = table_read(table, va_index(va, level));
 		if (!(entry & PTE_P))
@@ -432,13 +443,32 @@ bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
 		upper = combine(upper, entry);
 		table = table_below(entry);
 	}
-	frame = &frame_table[pfn_x(table)];
+	walk.changes = table_upper_changes;
+	walk.piece = va >> L2_SHIFT;
+	walk.l4 = l4;
+	walk.l1 = table;
+	walk.upper = upper;
+	return true;
+}
+
+bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
+{
+	const struct frame *frame;
+
+	if (as->broken || va % PAGE_SIZE || mmu_batch_depth() > 0 ||
+	    (va_is_user(va) ? as != aspace_current() : va < VMAP_BASE || va >= VMAP_END))
+		return false;
+	if ((walk.changes != table_upper_changes || walk.piece != va >> L2_SHIFT ||
+	     !pfn_eq(walk.l4, as->l4)) &&
+	    !walk_to(as->l4, va))
+		return false;
+	frame = &frame_table[pfn_x(walk.l1)];
 	if (frame->owner == OWNER_DIRECT_MAP || (frame->flags & (FRAME_EXEC | FRAME_FOREIGN)))
 		return false;
-	one->l1 = table;
+	one->l1 = walk.l1;
 	one->index = va_index(va, 1);
-	one->leaf = table_read(table, one->index);
-	one->upper = upper;
+	one->leaf = table_read(walk.l1, one->index);
+	one->upper = walk.upper;
 	return true;
 }
 

@@ -11,28 +11,29 @@
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
 
+static int refused(struct mmu_batch *b, const char *who, uint64_t ptr, uint64_t value, long rc)
+{
+	b->error = (struct mmu_batch_error){
+		.op = MMU_BATCH_UVA, .rc = (int)rc, .ptr = ptr, .val = value, .who = who
+	};
+	b->counters.failed++;
+	return (int)rc;
+}
+
 int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 		      uint64_t value, uint64_t va)
 {
 	struct mmu_batch *b = mmu_batch_this();
-	unsigned long flush = old & PTE_P ? UVMF_INVLPG : UVMF_NONE;
 	struct frame *frame = frame_at(table);
 	long rc;
 
 	ASSERT(b->depth == 0 && this_cpu()->traps == 0);
 	b->counters.update_va_mapping++;
-	rc = hypercall_update_va_mapping(va, value, flush);
-	if (unlikely(rc)) {
-		b->error = (struct mmu_batch_error){
-			.op = MMU_BATCH_UVA,
-			.rc = (int)rc,
-			.ptr = maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t),
-			.val = value,
-			.who = who,
-		};
-		b->counters.failed++;
-		return (int)rc;
-	}
+	rc = hypercall_update_va_mapping(va, value, old & PTE_P ? UVMF_INVLPG : UVMF_NONE);
+	if (unlikely(rc))
+		return refused(b, who,
+			       maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t),
+			       value, rc);
 	b->counters.sections++;
 	b->counters.entries++;
 	b->counters.invlpg += old & PTE_P;

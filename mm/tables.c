@@ -16,14 +16,11 @@ static void count_parent(uint64_t entry, int by)
 	lower->parents = (uint16_t)(lower->parents + by);
 }
 
-void table_count(struct frame *table, uint64_t old, uint64_t new)
+uint64_t table_upper_changes = 1;
+
+void table_count_upper(uint64_t old, uint64_t new)
 {
-	table->live = (uint16_t)(table->live + (new &PTE_P) - (old & PTE_P));
-	if (table->level == 1) {
-		if ((new &(PTE_P | PTE_NX)) == PTE_P)
-			table->flags |= FRAME_EXEC;
-		return;
-	}
+	table_upper_changes++;
 	if (new &PTE_P)
 		count_parent(new, 1);
 	if (old & PTE_P)

@@ -75,8 +75,21 @@ void table_forget(pfn_t pfn);
 /* Stores an entry in an offline table, and counts it. */
 void table_store(pfn_t table, unsigned int index, uint64_t value);
 
+/* How often an entry of an L2 to L4 has changed: as long as this stays, walks lead where they did. */
+extern uint64_t table_upper_changes;
+
+/* table_count() for tables of level 2 to 4. */
+void table_count_upper(uint64_t old, uint64_t new);
+
 /* How a change of an entry of @table from @old to @new changes what the frame table counts. For those who
  * write tables: mmu_batch and table_store(). */
-void table_count(struct frame *table, uint64_t old, uint64_t new);
+static inline void table_count(struct frame *table, uint64_t old, uint64_t new)
+{
+	table->live = (uint16_t)(table->live + (new &PTE_P) - (old & PTE_P));
+	if (table->level > 1)
+		table_count_upper(old, new);
+	else if ((new &(PTE_P | PTE_NX)) == PTE_P)
+		table->flags |= FRAME_EXEC;
+}
 
 #endif
