@@ -9,6 +9,7 @@
  *
  *     L4 ---x---> L3 (new, root) --> L2 (new) --> L1 L1 L1 ...        x: queued last
  */
+#include <pinion/arch/cpu.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
 #include <pinion/mm/frame_alloc.h>
@@ -455,8 +456,8 @@ bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
 {
 	const struct frame *frame;
 
-	if (as->broken || va % PAGE_SIZE || mmu_batch_depth() > 0 ||
-	    (va_is_user(va) ? as != aspace_current() : va < VMAP_BASE || va >= VMAP_END))
+	if (as->broken || va % PAGE_SIZE ||
+	    (va_is_user(va) ? as != this_cpu()->aspace : va < VMAP_BASE || va >= VMAP_END))
 		return false;
 	if ((walk.changes != table_upper_changes || walk.piece != va >> L2_SHIFT ||
 	     !pfn_eq(walk.l4, as->l4)) &&

@@ -444,16 +444,22 @@ void mmu_batch_print_error(void)
 	      e->undone, e->stuck);
 }
 
+/* Those of single entries are counted once, and belong to three figures. */
 struct mmu_batch_counters mmu_batch_counters(void)
 {
-	return mmu_batch_this()->counters;
+	struct mmu_batch_counters c = mmu_batch_this()->counters;
+
+	c.sections += c.ones;
+	c.update_va_mapping += c.ones;
+	c.entries += c.ones;
+	return c;
 }
 
 uint64_t mmu_batch_calls(void)
 {
 	const struct mmu_batch_counters *c = &mmu_batch_this()->counters;
 
-	return c->mmu_update + c->update_va_mapping + c->mmuext_op + c->multicall;
+	return c->mmu_update + c->update_va_mapping + c->ones + c->mmuext_op + c->multicall;
 }
 
 void mmu_batch_set_sync(bool on)

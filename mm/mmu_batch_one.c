@@ -11,11 +11,15 @@
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
 
-static int refused(struct mmu_batch *b, const char *who, uint64_t ptr, uint64_t value, long rc)
+static int refused(struct mmu_batch *b, const char *who, pfn_t table, unsigned int index,
+		   uint64_t value, long rc)
 {
+	uint64_t ptr = maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t);
+
 	b->error = (struct mmu_batch_error){
 		.op = MMU_BATCH_UVA, .rc = (int)rc, .ptr = ptr, .val = value, .who = who
 	};
+	b->counters.update_va_mapping++;
 	b->counters.failed++;
 	return (int)rc;
 }
@@ -23,19 +27,17 @@ static int refused(struct mmu_batch *b, const char *who, uint64_t ptr, uint64_t 
 int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 		      uint64_t value, uint64_t va)
 {
-	struct mmu_batch *b = mmu_batch_this();
+	struct mmu_batch *b = this_cpu()->batch ? this_cpu()->batch : mmu_batch_this();
 	struct frame *frame = frame_at(table);
 	long rc;
 
-	ASSERT(b->depth == 0 && this_cpu()->traps == 0);
-	b->counters.update_va_mapping++;
+	ASSERT(this_cpu()->traps == 0);
+	if (unlikely(b->depth))
+		return -EBUSY;
 	rc = hypercall_update_va_mapping(va, value, old & PTE_P ? UVMF_INVLPG : UVMF_NONE);
 	if (unlikely(rc))
-		return refused(b, who,
-			       maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t),
-			       value, rc);
-	b->counters.sections++;
-	b->counters.entries++;
+		return refused(b, who, table, index, value, rc);
+	b->counters.ones++;
 	b->counters.invlpg += old & PTE_P;
 	if (likely(frame != NULL))
 		table_count(frame, old, value);

@@ -166,8 +166,7 @@ __must_check int mmu_batch_close_for(const char *who, pfn_t table, unsigned int 
 
 /*
  * A whole section for one leaf: entry @index of @table, now @old, becomes @value. @va is the address that it maps
- * in the tables that the vCPU runs on. Returns 0, or Xen's error with nothing changed.
- * => no section is open
+ * in the tables that the vCPU runs on. Returns 0, -EBUSY inside a section, or Xen's error, with nothing changed.
  */
 __must_check int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 				   uint64_t value, uint64_t va);
@@ -200,7 +199,8 @@ void mmu_batch_print_error(void);
 
 /* What has been done since the start. */
 struct mmu_batch_counters {
-	uint64_t sections;					      /* that sent something */
+	uint64_t sections; /* that sent something */
+	uint64_t ones;	   /* of them by mmu_batch_one(), done */
 	uint64_t mmu_update, update_va_mapping, mmuext_op, multicall; /* calls */
 	uint64_t entries;					      /* of tables */
 	uint64_t ops;						      /* pins and base pointers */
