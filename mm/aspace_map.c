@@ -172,7 +172,7 @@ static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t 
 /* What all frames of a mapping with these rights must have in common. */
 static bool is_fit(const struct range_op *op, uint32_t common)
 {
-	uint32_t want = op->rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
+	uint32_t want = word_wanted(op->rights);
 
 	return (common & want) == want;
 }
@@ -203,7 +203,7 @@ static int map_offline(struct range_op *op, struct piece *p)
 
 int range_empty_l1(struct range_op *op, struct piece *p)
 {
-	pfn_t l1;
+	pfn_t l1 = INVALID_PFN;
 	int rc = range_make_parents(op, p, 2);
 
 	if (!rc)
@@ -433,37 +433,26 @@ static int map(struct aspace *as, const struct aspace_range *range, const pfn_t 
 	return rc;
 }
 
-/* One page whose L1 is there. Returns 1 if it has to go the long way. */
-static int map_one(struct aspace *as, uint64_t va, uint64_t pfn, enum aspace_rights rights)
-{
-	uint32_t want = rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
-	struct one_page one;
-
-	if (rights == ASPACE_RX || !range_one(as, va, &one) ||
-	    (rights == ASPACE_RW && !(one.upper & PTE_RW)))
-		return 1;
-	if (one.leaf & PTE_P)
-		return -EEXIST;
-	if (pfn >= frame_table_nr || (frame_word(&frame_table[pfn]) & want) != want)
-		return frame_unfit(_pfn(pfn), rights);
-	return mmu_batch_one(one.l1, one.index, 0,
-			     ram_mfn(pfn) << PAGE_SHIFT | leaf_flags(va_is_user(va), rights), va);
-}
-
 int aspace_map(struct aspace *as, const struct aspace_range *range, const pfn_t *pfns,
 	       enum aspace_rights rights)
 {
-	int rc = range->nr == 1 && !range->select ? map_one(as, range->va, pfn_x(pfns[0]), rights)
-						  : 1;
+	if (is_one_page(range)) {
+		int rc = range_map_one(as, range->va, pfn_x(pfns[0]), rights);
 
-	return rc <= 0 ? rc : map(as, range, pfns, 0, rights, false);
+		if (likely(rc <= 0))
+			return rc;
+	}
+	return map(as, range, pfns, 0, rights, false);
 }
 
 int aspace_map_block(struct aspace *as, const struct aspace_range *range, pfn_t first,
 		     enum aspace_rights rights)
 {
-	int rc =
-		range->nr == 1 && !range->select ? map_one(as, range->va, pfn_x(first), rights) : 1;
+	if (is_one_page(range)) {
+		int rc = range_map_one(as, range->va, pfn_x(first), rights);
 
-	return rc <= 0 ? rc : map(as, range, NULL, pfn_x(first), rights, false);
+		if (likely(rc <= 0))
+			return rc;
+	}
+	return map(as, range, NULL, pfn_x(first), rights, false);
 }

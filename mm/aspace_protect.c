@@ -458,23 +458,6 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	return rc ? rc : protect_leaves(op, p);
 }
 
-/* One page whose leaf can be changed by itself. Returns 1 if it has to go the long way. */
-static int protect_one(struct aspace *as, uint64_t va, enum aspace_rights rights)
-{
-	struct one_page one;
-	uint64_t leaf;
-
-	if (rights == ASPACE_RX || !range_one(as, va, &one) || one.upper != PTE_RW ||
-	    (rights == ASPACE_RW && aspace_exec_any()))
-		return 1;
-	if (!(one.leaf & PTE_P))
-		return -ENOENT;
-	if ((one.leaf & PTE_RW) == (bits_of(rights) & PTE_RW))
-		return 0;
-	leaf = (one.leaf & LEAF_KEPT & ~(PTE_RW | PTE_D)) | leaf_flags(va_is_user(va), rights);
-	return mmu_batch_one(one.l1, one.index, one.leaf, leaf, va);
-}
-
 int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
 {
 	struct range_op op = {
@@ -486,7 +469,7 @@ int aspace_protect(struct aspace *as, const struct aspace_range *range, enum asp
 		.undo = protect_undo,
 		.rights = rights,
 	};
-	int rc = range->nr == 1 && !range->select ? protect_one(as, range->va, rights) : 1;
+	int rc = is_one_page(range) ? range_protect_one(as, range->va, rights) : 1;
 
 	if (rc <= 0)
 		return rc;

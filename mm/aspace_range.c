@@ -9,7 +9,6 @@
  *
  *     L4 ---x---> L3 (new, root) --> L2 (new) --> L1 L1 L1 ...        x: queued last
  */
-#include <pinion/arch/cpu.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
 #include <pinion/mm/frame_alloc.h>
@@ -421,56 +420,6 @@ static int take_back(struct range_op *op, int rc)
 	if (!undo && op->done > op->start)
 		undo = op->undo ? op->undo(op, op->done) : -EIO;
 	return undo ? -EIO : rc;
-}
-
-/* The walk to an L1, remembered until an entry above any L1 changes. */
-static struct {
-	uint64_t changes; /* table_upper_changes at the time */
-	uint64_t piece;	  /* va / 2 MiB */
-	pfn_t l4, l1;
-	uint64_t upper;
-} walk;
-
-static bool walk_to(pfn_t l4, uint64_t va)
-{
-	uint64_t upper = PTE_RW, entry;
-	pfn_t table = l4;
-	unsigned int level;
-
-	for (level = 4; level > 1; level--) {
-		entry = table_read(table, va_index(va, level));
-		if (!(entry & PTE_P))
-			return false;
-		upper = combine(upper, entry);
-		table = table_below(entry);
-	}
-	walk.changes = table_upper_changes;
-	walk.piece = va >> L2_SHIFT;
-	walk.l4 = l4;
-	walk.l1 = table;
-	walk.upper = upper;
-	return true;
-}
-
-bool range_one(const struct aspace *as, uint64_t va, struct one_page *one)
-{
-	const struct frame *frame;
-
-	if (as->broken || va % PAGE_SIZE ||
-	    (va_is_user(va) ? as != this_cpu()->aspace : va < VMAP_BASE || va >= VMAP_END))
-		return false;
-	if ((walk.changes != table_upper_changes || walk.piece != va >> L2_SHIFT ||
-	     !pfn_eq(walk.l4, as->l4)) &&
-	    !walk_to(as->l4, va))
-		return false;
-	frame = &frame_table[pfn_x(walk.l1)];
-	if (frame->owner == OWNER_DIRECT_MAP || (frame->flags & (FRAME_EXEC | FRAME_FOREIGN)))
-		return false;
-	one->l1 = walk.l1;
-	one->index = va_index(va, 1);
-	one->leaf = table_read(walk.l1, one->index);
-	one->upper = walk.upper;
-	return true;
 }
 
 int range_run(struct range_op *op)

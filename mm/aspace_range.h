@@ -145,17 +145,25 @@ __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint6
  * follows may change one of them alone. */
 __must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);
 
-/* The tables behind one page, for what needs no section: see range_one(). */
-struct one_page {
-	pfn_t l1;
-	unsigned int index;
-	uint64_t leaf;	/* as it is */
-	uint64_t upper; /* RW and NX of the entries above */
-};
+/*
+ * One page without a section, where nothing but its own leaf changes: see aspace_one.c. Each returns 1 if the page
+ * has to go the long way, which also knows what is wrong with it; else as its namesake.
+ */
+__must_check int range_map_one(const struct aspace *as, uint64_t va, uint64_t pfn,
+			       enum aspace_rights rights);
+__must_check int range_unmap_one(const struct aspace *as, uint64_t va);
+__must_check int range_protect_one(const struct aspace *as, uint64_t va, enum aspace_rights rights);
 
-/* Whether @va, of a live private L1 that the vCPU runs on and nobody else has a part in, can be changed by itself; if so its
- * tables are in *@one. Otherwise it takes the long way, which also knows what is wrong. */
-bool range_one(const struct aspace *as, uint64_t va, struct one_page *one);
+static inline bool is_one_page(const struct aspace_range *range)
+{
+	return range->nr == 1 && !range->select;
+}
+
+/* A frame with these bits of frame_word() can be mapped so. */
+static inline uint32_t word_wanted(enum aspace_rights rights)
+{
+	return rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
+}
 
 /* What entry 0 of p's L1 maps, if the vCPU runs on these tables; else 0. */
 static inline uint64_t range_table_va(const struct range_op *op, const struct piece *p)

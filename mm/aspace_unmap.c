@@ -150,18 +150,6 @@ static int unmap_piece(struct range_op *op, struct piece *p)
 	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p);
 }
 
-/* One page of several in its L1. Returns 1 if it has to go the long way. */
-static int unmap_one(struct aspace *as, uint64_t va)
-{
-	struct one_page one;
-
-	if (!range_one(as, va, &one) || frame_at(one.l1)->live == 1)
-		return 1;
-	if (!(one.leaf & PTE_P))
-		return 0;
-	return mmu_batch_one(one.l1, one.index, one.leaf, 0, va);
-}
-
 int aspace_unmap(struct aspace *as, const struct aspace_range *range)
 {
 	struct range_op op = {
@@ -170,7 +158,7 @@ int aspace_unmap(struct aspace *as, const struct aspace_range *range)
 		.piece = unmap_piece,
 		.skip_holes = true,
 	};
-	int rc = range->nr == 1 && !range->select ? unmap_one(as, range->va) : 1;
+	int rc = is_one_page(range) ? range_unmap_one(as, range->va) : 1;
 
 	if (rc <= 0)
 		return rc;

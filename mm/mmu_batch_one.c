@@ -12,34 +12,41 @@
 #include "mmu_batch_internal.h"
 
 static int refused(struct mmu_batch *b, const char *who, pfn_t table, unsigned int index,
-		   uint64_t value, long rc)
+		   uint64_t old, uint64_t value, long rc)
 {
-	uint64_t ptr = maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t);
-
+	if (frame_at(table))
+		table_count(frame_at(table), value, old);
 	b->error = (struct mmu_batch_error){
-		.op = MMU_BATCH_UVA, .rc = (int)rc, .ptr = ptr, .val = value, .who = who
+		.op = MMU_BATCH_UVA,
+		.rc = (int)rc,
+		.ptr = maddr_x(mfn_to_maddr(pfn_to_mfn(table))) + index * sizeof(uint64_t),
+		.val = value,
+		.who = who,
 	};
 	b->counters.update_va_mapping++;
 	b->counters.failed++;
 	return (int)rc;
 }
 
+/* Counted before the call, like everything that is queued: then little has to be kept over it. */
 int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 		      uint64_t value, uint64_t va)
 {
 	struct mmu_batch *b = this_cpu()->batch ? this_cpu()->batch : mmu_batch_this();
-	struct frame *frame = frame_at(table);
+	unsigned long flush = old & PTE_P ? UVMF_INVLPG : UVMF_NONE;
 	long rc;
 
 	ASSERT(this_cpu()->traps == 0);
 	if (unlikely(b->depth))
 		return -EBUSY;
-	rc = hypercall_update_va_mapping(va, value, old & PTE_P ? UVMF_INVLPG : UVMF_NONE);
-	if (unlikely(rc))
-		return refused(b, who, table, index, value, rc);
+	if (likely(pfn_x(table) < frame_table_nr))
+		table_count(&frame_table[pfn_x(table)], old, value);
 	b->counters.ones++;
 	b->counters.invlpg += old & PTE_P;
-	if (likely(frame != NULL))
-		table_count(frame, old, value);
-	return 0;
+	rc = hypercall_update_va_mapping(va, value, flush);
+	if (likely(rc == 0))
+		return 0;
+	b->counters.ones--;
+	b->counters.invlpg -= old & PTE_P;
+	return refused(b, who, table, index, old, value, rc);
 }
