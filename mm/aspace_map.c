@@ -408,8 +408,8 @@ static int map_undo(struct range_op *op, uint64_t pages)
 	return aspace_unmap(op->as, &done);
 }
 
-static int map(struct aspace *as, const struct aspace_range *range, const pfn_t *pfns,
-	       uint64_t first, enum aspace_rights rights, bool by_entries)
+static int map_by(struct aspace *as, const struct aspace_range *range, const pfn_t *pfns,
+		  uint64_t first, enum aspace_rights rights, bool by_entries, bool *refused)
 {
 	struct range_op op = {
 		.as = as,
@@ -422,14 +422,24 @@ static int map(struct aspace *as, const struct aspace_range *range, const pfn_t 
 		.rights = rights,
 		.by_entries = by_entries,
 	};
+	int rc = range_run(&op);
+
+	*refused = op.refused;
+	return rc;
+}
+
+static int map(struct aspace *as, const struct aspace_range *range, const pfn_t *pfns,
+	       uint64_t first, enum aspace_rights rights)
+{
+	bool refused;
 	int rc = range_check_args(as, range);
 
 	if (rc)
 		return rc;
-	rc = range_run(&op);
+	rc = map_by(as, range, pfns, first, rights, false, &refused);
 	/* Entry by entry the page is found at which Xen refused a whole table. */
-	if (rc && op.refused && !by_entries && rc != -EIO)
-		rc = map(as, range, pfns, first, rights, true);
+	if (rc && refused && rc != -EIO)
+		rc = map_by(as, range, pfns, first, rights, true, &refused);
 	return rc;
 }
 
@@ -442,7 +452,7 @@ int aspace_map(struct aspace *as, const struct aspace_range *range, const pfn_t 
 		if (likely(rc <= 0))
 			return rc;
 	}
-	return map(as, range, pfns, 0, rights, false);
+	return map(as, range, pfns, 0, rights);
 }
 
 int aspace_map_block(struct aspace *as, const struct aspace_range *range, pfn_t first,
@@ -454,5 +464,5 @@ int aspace_map_block(struct aspace *as, const struct aspace_range *range, pfn_t 
 		if (likely(rc <= 0))
 			return rc;
 	}
-	return map(as, range, NULL, pfn_x(first), rights, false);
+	return map(as, range, NULL, pfn_x(first), rights);
 }

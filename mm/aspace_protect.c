@@ -39,7 +39,7 @@ static enum aspace_rights rights_of(uint64_t combined)
 {
 	if (combined & PTE_RW)
 		return ASPACE_RW;
-	return combined & PTE_NX ? ASPACE_R : ASPACE_RX;
+	return (combined & PTE_NX) ? ASPACE_R : ASPACE_RX;
 }
 
 /* RW and NX of a page with these rights. */
@@ -240,8 +240,8 @@ static int protect_rewrite(struct range_op *op, struct piece *p)
 
 	range_leaves(op, p, want);
 	FOR_SELECTED (i, p)
-		want[i] =
-			(want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits | (bits & PTE_RW ? PTE_D : 0);
+		want[i] = (want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits |
+			  ((bits & PTE_RW) ? PTE_D : 0);
 	return range_rewrite(op, p, want, true);
 }
 

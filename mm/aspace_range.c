@@ -62,7 +62,7 @@ static uint64_t bit_range(unsigned int from, unsigned int to)
 
 static void piece_select(struct piece *p, const struct aspace_range *r)
 {
-	unsigned int word, from, to, end = p->at + p->nr;
+	uint64_t word, from, to, end = p->at + p->nr;
 	uint64_t bits;
 
 	p->selected = r->select ? 0 : p->nr;

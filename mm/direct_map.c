@@ -223,6 +223,6 @@ int direct_map_protect(pfn_t pfn, uint64_t flags)
 	if (rc || !frame || frame->kind != FRAME_DATA)
 		return rc;
 	frame->flags &= (uint8_t)~FRAME_PLAIN;
-	frame->flags |= flags & PTE_RW ? FRAME_PLAIN : 0;
+	frame->flags |= (flags & PTE_RW) ? FRAME_PLAIN : 0;
 	return 0;
 }

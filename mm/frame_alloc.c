@@ -190,9 +190,7 @@ static void take_over(pfn_t start, uint64_t nr)
 	unsigned int order;
 
 	while (n < end) {
-		order = n ? (unsigned int)__builtin_ctzl(n) : FRAME_ORDER_MAX;
-		if (order > FRAME_ORDER_MAX)
-			order = FRAME_ORDER_MAX;
+		order = (unsigned int)__builtin_ctzl(n | UINT64_C(1) << FRAME_ORDER_MAX);
 		while (n + (UINT64_C(1) << order) > end)
 			order--;
 		mark(n, order, FRAME_FREE, OWNER_NONE);

@@ -12,10 +12,8 @@
 #include "mmu_batch_internal.h"
 
 static int refused(struct mmu_batch *b, const char *who, pfn_t table, unsigned int index,
-		   uint64_t old, uint64_t value, long rc)
+		   uint64_t value, long rc)
 {
-	if (frame_at(table))
-		table_count(frame_at(table), value, old);
 	b->error = (struct mmu_batch_error){
 		.op = MMU_BATCH_UVA,
 		.rc = (int)rc,
@@ -33,7 +31,7 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 		      uint64_t value, uint64_t va)
 {
 	struct mmu_batch *b = this_cpu()->batch ? this_cpu()->batch : mmu_batch_this();
-	unsigned long flush = old & PTE_P ? UVMF_INVLPG : UVMF_NONE;
+	unsigned long flush = (old & PTE_P) ? UVMF_INVLPG : UVMF_NONE;
 	long rc;
 
 	ASSERT(this_cpu()->traps == 0);
@@ -48,5 +46,8 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 		return 0;
 	b->counters.ones--;
 	b->counters.invlpg -= old & PTE_P;
-	return refused(b, who, table, index, old, value, rc);
+	if (pfn_x(table) <
+	    frame_table_nr) /* NOLINTNEXTLINE(readability-suspicious-call-argument): undone */
+		table_count(&frame_table[pfn_x(table)], value, old);
+	return refused(b, who, table, index, value, rc);
 }

@@ -25,7 +25,7 @@ TEST(range, range_share, "an aligned run is mapped by sharing the direct map's o
 	struct planner_counters before = planner_counters(), after;
 	uint64_t word = 0, *first;
 	struct aspace as;
-	pfn_t run;
+	pfn_t run = INVALID_PFN;
 
 	REQUIRE(frame_alloc(12, OWNER_TEST, &run) == 0);
 	first = direct_va(run);

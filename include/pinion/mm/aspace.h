@@ -22,9 +22,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <xen/xen.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
+#include <pinion/xen/hypercall.h>
 
 struct aspace {
 	pfn_t l4;

@@ -39,9 +39,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <xen/xen.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
+#include <pinion/xen/hypercall.h>
 
 /* Requests, and mmuext operations, that a section can hold. */
 #define MMU_BATCH_ENTRIES 512
