@@ -19,7 +19,8 @@ static void *at(uint64_t va)
 }
 
 /* Eight aligned runs, shared: rights changed as a whole, a page alone, and all gone. */
-TEST(range, range_share, "an aligned run is mapped by sharing the direct map's own tables")
+TEST(range, range_share, "an aligned run is mapped by sharing the direct map's own tables",
+     .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA, PAGES, NULL }, one = { VA + 5 * PAGE_SIZE, 1, NULL };
 	struct planner_counters before = planner_counters(), after;

@@ -41,6 +41,7 @@ _PLAN = re.compile(rb'1\.\.' + _N + rb'\Z')
 _RUN = re.compile(rb'# run ' + _NAME + rb'\Z')
 _RESULT = re.compile(rb'(not )?ok ' + _N + b' ' + _NAME + rb'(?: # (SKIP|ERROR) (\S.*))?\Z')
 _NOTE = re.compile(rb'# ' + _NAME + rb': (.*)\Z')
+_SIZE = re.compile(r'([0-9]+)([kmgt]?)', re.I)
 _BULK_TEST = 'console_volume'
 _BULK = re.compile(rb'# console_volume: ' + _N + rb' lines\Z')
 _V = re.compile(rb'V ([0-9]{5}) [ -~]{56} ([0-9a-f]{8})\Z')
@@ -114,9 +115,28 @@ def parse_skips(table):
 SKIPS = parse_skips(pathlib.Path(__file__).with_name('skips').read_text('utf-8'))
 
 
-def skip_is_listed(skips, lane, name, reason):
-    return any(fnmatch.fnmatchcase(lane, a_lane) and fnmatch.fnmatchcase(name, a_test)
-               and pattern.fullmatch(reason) for a_lane, a_test, pattern in skips)
+def size(text):
+    """The bytes of '64M', '1896K', '4096', as the guest's parse_size() has it; None if it is none."""
+    match = _SIZE.fullmatch(text)
+    return int(match[1]) << 10 * ' kmgt'.index(match[2].lower() or ' ') if match else None
+
+
+def skip_is_listed(skips, lane, name, reason, memory):
+    """
+    Whether a table allows a skip. `memory` is what the guest had, in bytes; None if unknown.
+
+    Where a rule's expression has a group `mem`, the test has declared its need, and may be skipped
+    only by a guest that has less.
+    """
+    for a_lane, a_test, pattern in skips:
+        match = pattern.fullmatch(reason)
+        if not match or not fnmatch.fnmatchcase(lane, a_lane) or \
+                not fnmatch.fnmatchcase(name, a_test):
+            continue
+        need = match.groupdict().get('mem')
+        if need is None or (memory is not None and (size(need) or 0) > memory):
+            return True
+    return False
 
 
 def identity_of(groups):
@@ -137,8 +157,8 @@ class Reader:
     panic    the first line of a crash report; last_words: the last line that says anything
     """
 
-    def __init__(self, lines, tail, lane, skips):
-        self.lane, self.skips = lane, skips
+    def __init__(self, lines, tail, lane, skips, memory=None):
+        self.lane, self.skips, self.memory = lane, skips, memory
         self.names = {match[1] for match in map(_RUN.match, lines) if match}
         self.faults = []
         self.tests = []
@@ -256,7 +276,8 @@ class Reader:
             (bad, directive), 'error')
         self.tally[outcome] += 1
         message = '\n'.join(filter(None, [reason, *self.notes])) if outcome != 'pass' else ''
-        if outcome == 'skip' and not skip_is_listed(self.skips, self.lane, name, reason):
+        if outcome == 'skip' and not skip_is_listed(self.skips, self.lane, name, reason,
+                                                    self.memory):
             self.fault('FAILURE', f'unlisted skip: {name} ({reason})', name)
             outcome, message = 'fail', f'unlisted skip: {message}'
         if name == _BULK_TEST and outcome == 'pass' and not self.bulk_seen:

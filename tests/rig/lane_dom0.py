@@ -40,8 +40,11 @@ class Ended:
 
 
 def _xen_arguments(cfg):
-    return (f'console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem={cfg.memory}M,'
-            f'max:{cfg.memory}M dom0_max_vcpus={cfg.vcpus} {cfg.xen_args}').strip()
+    # The guest's console is Xen's serial line: where QEMU has no time to take what is written, Xen
+    # keeps as much as the buffer holds and drops the rest. 16 KiB, its default, are not enough.
+    return (f'console=com1 com1=115200,8n1 serial_tx_buffer=1M loglvl=all guest_loglvl=all '
+            f'dom0_mem={cfg.memory}M,max:{cfg.memory}M dom0_max_vcpus={cfg.vcpus} '
+            f'{cfg.xen_args}').strip()
 
 
 def _arguments(cfg, cmdline, smp):
@@ -112,7 +115,8 @@ def run(cfg, name, quiet=False, smp=None, reboots=REBOOTS):
         done = boot(cfg, os.path.join(logs, f'serial{number}.log'), ' '.join(filter(None, words)),
                     Screen(cfg.verbose, shared=True, quiet=quiet), smp)
         verdict = verdicts.judge(done.log, nonce, lane='dom0', ended=done.ended,
-                                 expect_end=option(cfg.cmdline, 'exit'))
+                                 expect_end=option(cfg.cmdline, 'exit'),
+                                 mem=option(cfg.cmdline, 'mem'))
         if done.note:
             stage(f'qemu: {done.note}')
         if done.registers:

@@ -127,7 +127,7 @@ def boot(dom0, case, lane, cmdline, nonce, screen):
         files['guest.log'] = files.get('stream.log', b'')
     verdict = verdicts.judge(files.get('guest.log', b''), nonce, lane=lane,
                              ended=ended if ended in verdicts.ENDS else 'gone',
-                             expect_end=option(cmdline, 'exit'))
+                             expect_end=option(cmdline, 'exit'), mem=option(cmdline, 'mem'))
     return prove(verdict, missing_proof(files, domain, ended, verdict)), files
 
 

@@ -21,6 +21,14 @@ def stage(text):
     print(f'[rig {time.monotonic() - _START:5.1f}s] {text}', flush=True)
 
 
+def took(what, aim=None):
+    """
+    How long the rig has worked, and the seconds that it should take on an idle machine of two CPUs.
+    Said, never judged: a machine may have other things to do.
+    """
+    stage(f'{what} is done' + (f' (aim: {aim} s)' if aim else ''))
+
+
 class Lines:
     """
     Bytes in, lines out: feed() returns those that are complete, as text without control characters.

@@ -114,7 +114,14 @@ def _end_fault(reader, ended, expect_end):
     return Fault(word, f'{where}, ended by {ended}{panic}', test)
 
 
-def judge(log, nonce, *, lane, ended, expect_end=None, skips=None):
+def _memory(identity, mem):
+    """The bytes that a guest could use: its own, as far as mem= allowed; None if unknown."""
+    own = int(identity['nr_pages']) << 12 if identity else None
+    limit = ktap.size(mem or '')
+    return own if own is None or limit is None else min(own, limit)
+
+
+def judge(log, nonce, *, lane, ended, expect_end=None, skips=None, mem=None):
     """
     The verdict on one boot.
 
@@ -124,6 +131,7 @@ def judge(log, nonce, *, lane, ended, expect_end=None, skips=None):
     ended       one of ENDS, and not from the log: the shutdown reason, or the limit that was hit
     expect_end  what exit= asked for ('idle' expects a limit); None: poweroff or reboot
     skips       ktap.parse_skips() of another table than tests/rig/skips
+    mem         what mem= allowed the guest of its memory ('16M'); None: all of it
 
     Raises ValueError for an unknown `ended`.
     """
@@ -137,7 +145,8 @@ def judge(log, nonce, *, lane, ended, expect_end=None, skips=None):
         # Another run's log: nothing in it is evidence.
         faults.append(Fault('CUT', f"the log's nonce is {identity['nonce']}, this run's {nonce}"))
         lines, tail, identity = [], b'', None
-    reader = ktap.Reader(lines[start:], tail, lane, ktap.SKIPS if skips is None else skips)
+    reader = ktap.Reader(lines[start:], tail, lane, ktap.SKIPS if skips is None else skips,
+                         _memory(identity, mem))
 
     end = _end_fault(reader, ended, expect_end)
     if reader.last:

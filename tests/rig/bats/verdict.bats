@@ -300,6 +300,10 @@ load helper
 	python "$BATS_TEST_DIRNAME/verdict_check.py" garbage
 }
 
+@test "a skip for want of memory is allowed only where memory is wanting" {
+	python "$BATS_TEST_DIRNAME/verdict_check.py" memory
+}
+
 @test "the interface for callers" {
 	python "$BATS_TEST_DIRNAME/verdict_check.py" interface
 }

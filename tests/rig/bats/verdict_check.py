@@ -202,8 +202,8 @@ def interface():
         pass
     else:
         raise AssertionError('an unknown end is taken')
-    assert ktap.skip_is_listed(ktap.SKIPS, 'domu', 'vga_text', 'needs dom0')
-    assert not ktap.skip_is_listed(ktap.SKIPS, 'dom0', 'vga_text', 'needs dom0')
+    assert ktap.skip_is_listed(ktap.SKIPS, 'domu', 'vga_text', 'needs dom0', None)
+    assert not ktap.skip_is_listed(ktap.SKIPS, 'dom0', 'vga_text', 'needs dom0', 1 << 27)
     for table in ('domu only_two', 'domu * [', 'domu'):
         try:
             ktap.parse_skips('# fine\n\n' + table)
@@ -211,6 +211,29 @@ def interface():
             assert 'line 3' in str(error)
         else:
             raise AssertionError(f'skips take {table!r}')
+
+
+def memory():
+    """A test that declares how much memory it needs is skipped by a guest that has less, and only so."""
+    def skipped(need, mem=None, pages=32768):
+        log = DOMU.replace(b'needs dom0', b'needs mem>=' + need)
+        log = log.replace(b'nr_pages=32768', b'nr_pages=%d' % pages)
+        return v.judge(log, NONCE, lane='domu', ended='poweroff', mem=mem)
+
+    for need, pages, allowed in ((b'129M', 32768, True), (b'128M', 32768, False),
+                                 (b'128M', 32767, True), (b'131073K', 32768, True),
+                                 (b'131072K', 32768, False), (b'1G', 32768, True),
+                                 (b'64M', 32768, False), (b'1k', 32768, False)):
+        got = skipped(need, pages=pages)
+        assert (got.word == 'SUCCESS') == allowed, f'{need} of {pages} pages: {v.verdict_line(got)}'
+        assert allowed or 'unlisted skip' in got.tests[2].message
+    # What mem= leaves it is all that the guest has, but it never has more than it was given.
+    assert skipped(b'64M', '63M').word == 'SUCCESS'
+    assert skipped(b'64M', '64M').word == 'FAILURE'
+    assert skipped(b'64M', '1T').word == 'FAILURE'
+    assert skipped(b'64M', 'rubbish').word == 'FAILURE'
+    assert [ktap.size(text) for text in ('7', '2k', '3M', '1G', '', 'M', '1X', '-1')] == \
+        [7, 2048, 3 << 20, 1 << 30, None, None, None, None]
 
 
 def merge():
@@ -266,7 +289,8 @@ def junit():
     assert log.text == 'RIG: xl never came up'
 
 
-CHECKS = (prefixes, lines, flips, xen_anywhere, volume, garbage, interface, merge, junit)
+CHECKS = (prefixes, lines, flips, xen_anywhere, volume, garbage, interface, memory, merge,
+          junit)
 
 if __name__ == '__main__':
     {check.__name__: check for check in CHECKS}[sys.argv[1]]()
