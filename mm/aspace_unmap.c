@@ -107,7 +107,7 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 	return mmu_batch_close(p->table[1], work.unmap, -1, range_table_va(op, p));
 }
 
-static int unmap_private(struct range_op *op, struct piece *p)
+static int unmap_leaves(struct range_op *op, struct piece *p)
 {
 	const struct frame *frame = frame_at(p->table[1]);
 	unsigned int mapped;
@@ -125,6 +125,21 @@ static int unmap_private(struct range_op *op, struct piece *p)
 		return 0;
 	}
 	return unmap_rewrite(op, p);
+}
+
+/*
+ * Entries of frames that are not ours are taken out one by one, so that an undo can put back each of them: a table that has
+ * some would not be linked again. Empty, it goes like any other.
+ */
+static int unmap_private(struct range_op *op, struct piece *p)
+{
+	const struct frame *frame = frame_at(p->table[1]);
+	bool foreign = frame->flags & FRAME_FOREIGN;
+	int rc = unmap_leaves(op, p);
+
+	if (rc || !foreign || frame->live > 0 || frame->holds)
+		return rc;
+	return range_unlink(op, p, 1);
 }
 
 static int unmap_piece(struct range_op *op, struct piece *p)

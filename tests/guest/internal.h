@@ -24,6 +24,7 @@ struct leak_state {
 	uint64_t frames;  /* free ones, the reserve among them */
 	uint64_t p2m_pages;
 	unsigned int ports;    /* open event channels */
+	unsigned int areas;    /* of the vmap arena */
 	unsigned int mapped;   /* pages of the kernel's that can be read */
 	unsigned int handlers; /* trap handlers set */
 	bool masked;	       /* upcalls */

@@ -15,6 +15,7 @@
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/layout.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/vmap.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
@@ -69,6 +70,7 @@ void leak_read(struct leak_state *state)
 		memory_is_up() ? frame_alloc_free() + frame_alloc_reserve() : boot_alloc_free();
 	state->p2m_pages = kernel_p2m.pages + kernel_p2m.list_pages;
 	state->ports = evtchn_count_open();
+	state->areas = vmap_areas();
 	state->mapped = count_mapped();
 	state->handlers = count_handlers();
 	state->lost = stats.lost + stats.bad_indices;
@@ -89,6 +91,9 @@ bool leak_found(const struct leak_state *before, const struct leak_state *after,
 	else if (before->ports != after->ports)
 		snprintf(what, n, "leak: port: %u event channels were open, %u are", before->ports,
 			 after->ports);
+	else if (before->areas != after->areas)
+		snprintf(what, n, "leak: vmap: %u areas were mapped, %u are", before->areas,
+			 after->areas);
 	else if (before->mapped != after->mapped)
 		snprintf(what, n, "leak: mapping: %u pages were mapped, %u are", before->mapped,
 			 after->mapped);

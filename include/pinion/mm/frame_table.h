@@ -8,7 +8,7 @@
  *
  *      kind  owner  level  flags | live  parents | next  prev     a free block
  *      1     1      1      1     | 2     2       | holds backend  a page table
- *                                                | execs          data
+ *                                                | execs sibling  data
  *                                                  4     4        bytes
  *
  * live and parents are kept by those who write tables: by mmu_batch for tables that Xen knows, by
@@ -81,7 +81,12 @@ struct frame {
 			uint32_t
 				backend; /* FRAME_TABLE: who gave it, mmu_map's number; 0: the allocator */
 		};
-		uint32_t execs; /* FRAME_DATA: executable entries that map it, over all tables */
+		struct {
+			uint32_t
+				execs; /* FRAME_DATA: executable entries that map it, over all tables */
+			uint32_t
+				sibling; /* FRAME_DATA of OWNER_VMAP: PFN of the block's next, FRAME_NIL at its end */
+		};
 	};
 };
 
