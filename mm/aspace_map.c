@@ -38,11 +38,12 @@ static int frame_unfit(pfn_t pfn, enum aspace_rights rights)
 		return -EINVAL;
 	if (frame->kind == FRAME_TABLE)
 		return -EBUSY;
-	if (rights == ASPACE_RW)
-		return frame->flags & FRAME_PLAIN ? 0 : -EBUSY;
 	if (rights == ASPACE_RX)
 		return aspace_exec_unfit(pfn);
-	return 0;
+	/* What is neither plain nor executable is text or the like: read-only for good, and protect does not look. */
+	if ((frame->flags & FRAME_PLAIN) || (rights == ASPACE_R && frame->execs > 0))
+		return 0;
+	return -EBUSY;
 }
 
 static int frames_unfit(const struct range_op *op, const struct piece *p)
@@ -169,12 +170,12 @@ static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t 
 	return common;
 }
 
-/* What all frames of a mapping with these rights must have in common. */
-static bool is_fit(const struct range_op *op, uint32_t common)
+/* Why the frames can't be mapped so, by what they have in common, or if that is too little, one by one; or 0. */
+static int unfit(const struct range_op *op, const struct piece *p, uint32_t common)
 {
 	uint32_t want = word_wanted(op->rights);
 
-	return (common & want) == want;
+	return likely((common & want) == want) ? 0 : frames_unfit(op, p);
 }
 
 static int map_offline(struct range_op *op, struct piece *p)
@@ -187,10 +188,11 @@ static int map_offline(struct range_op *op, struct piece *p)
 		rc = range_new_table(1, p->selected < TABLE_ENTRIES, false, &l1);
 	if (rc)
 		return rc;
-	if (!is_fit(op, fill(op, p, table_entries(l1)))) {
+	rc = unfit(op, p, fill(op, p, table_entries(l1)));
+	if (rc) {
 		table_forget(l1);
 		table_release(l1);
-		return frames_unfit(op, p);
+		return rc;
 	}
 	frame = frame_at(l1);
 	frame->live = (uint16_t)p->selected;
@@ -224,9 +226,10 @@ int range_empty_l1(struct range_op *op, struct piece *p)
 static int map_stores(struct range_op *op, struct piece *p)
 {
 	struct frame *frame = frame_at(p->table[1]);
+	int rc = unfit(op, p, fill(op, p, table_entries(p->table[1])));
 
-	if (!is_fit(op, fill(op, p, table_entries(p->table[1]))))
-		return frames_unfit(op, p);
+	if (rc)
+		return rc;
 	frame->live = (uint16_t)(frame->live + p->selected);
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
 	return 0;
@@ -280,8 +283,9 @@ static int map_entries(struct range_op *op, struct piece *p)
 	common = op->checked ? ask(op, p, &room, false, &taken) : ask(op, p, &room, true, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
-	if (!is_fit(op, common))
-		return frames_unfit(op, p);
+	rc = unfit(op, p, common);
+	if (rc)
+		return rc;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
 	return mmu_batch_close(p->table[1], p->selected, 1, range_table_va(op, p));
 }
@@ -304,7 +308,7 @@ static int map_check(struct range_op *op, const struct piece *p)
 	}
 	if (taken & PTE_P)
 		return -EEXIST;
-	return op->rights != ASPACE_RX && is_fit(op, common) ? 0 : frames_unfit(op, p);
+	return op->rights == ASPACE_RX ? frames_unfit(op, p) : unfit(op, p, common);
 }
 
 /* Together with what is mapped already, in a copy. */
@@ -316,9 +320,8 @@ static int map_rewrite(struct range_op *op, struct piece *p)
 	if (rc)
 		return rc;
 	range_leaves(op, p, want);
-	if (!is_fit(op, fill(op, p, want)))
-		return frames_unfit(op, p);
-	return range_rewrite(op, p, want, false);
+	rc = unfit(op, p, fill(op, p, want));
+	return rc ? rc : range_rewrite(op, p, want, false);
 }
 
 /* The rights wanted are more than the entries above the L1 allow. */

@@ -159,10 +159,11 @@ static inline bool is_one_page(const struct aspace_range *range)
 	return range->nr == 1 && !range->select;
 }
 
-/* A frame with these bits of frame_word() can be mapped so. */
+/* A frame with these bits of frame_word() can be mapped so; for RX its frame is looked at by itself before, and
+ * then not plain any more. */
 static inline uint32_t word_wanted(enum aspace_rights rights)
 {
-	return rights == ASPACE_RW ? FRAME_WORD_PLAIN : FRAME_WORD_DATA;
+	return rights == ASPACE_RX ? FRAME_WORD_DATA : FRAME_WORD_PLAIN;
 }
 
 /* What entry 0 of p's L1 maps, if the vCPU runs on these tables; else 0. */

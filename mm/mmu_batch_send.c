@@ -324,6 +324,19 @@ static void quarantine(struct mmu_batch *b, struct frame *frame)
 	b->counters.quarantined++;
 }
 
+/* New tables link each other by plain stores: none does any more when the section has failed. */
+static void unlink_new(const struct rider *rider)
+{
+	const struct frame *frame = frame_at(_pfn(rider->pfn));
+	unsigned int i;
+
+	if (!rider->is_new || !frame || frame->kind != FRAME_TABLE ||
+	    !(frame->flags & FRAME_OFFLINE))
+		return;
+	for (i = 0; frame->level > 1 && frame->live > 0 && i < TABLE_ENTRIES; i++)
+		table_store(_pfn(rider->pfn), i, 0);
+}
+
 /* The section has failed. */
 static void rider_failed(struct mmu_batch *b, const struct rider *rider)
 {
@@ -405,6 +418,8 @@ int mmu_batch_finish(struct mmu_batch *b, const struct mmu_batch_mark *mark, int
 	b->ending = true;
 	for (i = mark->riders; !rc && i < b->n.riders; i++)
 		rider_done(&b->riders[i]);
+	for (i = mark->riders; rc && i < b->n.riders; i++)
+		unlink_new(&b->riders[i]);
 	for (i = b->n.riders; rc && i-- > mark->riders;)
 		rider_failed(b, &b->riders[i]);
 	for (i = mark->hooks; i < b->n.hooks; i++)

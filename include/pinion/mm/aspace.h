@@ -89,8 +89,8 @@ enum aspace_rights {
  *
  *   -EEXIST  something selected is mapped already
  *   -EINVAL  a pfn is no data frame of ours
- *   -EBUSY   a frame is to be writable that must not be (a table, or executable somewhere), or to be
- *            executable while its block is shared
+ *   -EBUSY   a frame is a table, or the kernel's text or read-only data; or it is to be writable while it is
+ *            executable somewhere, or to be executable while its block is shared
  *   -ENOMEM
  *   Xen's    for a frame that only Xen knows not to be mappable
  */
