@@ -3,7 +3,7 @@
  * The end by accident: panics and unexpected traps. The report's form is docs/console.md's.
  *
  * The path is made so that it can't need what may be broken: no allocation, one static line buffer,
- * every load from the stack through a probe. A fault inside the report is itself reported in one line;
+ * every load from the stack through a probe. The page tables come last, when all else is out. A fault inside the report is itself reported in one line;
  * a fault in that goes down without a word. Whatever happens it reaches SHUTDOWN_crash.
  */
 #include <stdarg.h>
@@ -17,6 +17,7 @@
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/layout.h>
+#include <pinion/mm/ptdump.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/shutdown.h>
 
@@ -140,23 +141,27 @@ void panic_at(const char *file, int line, const char *fmt, ...)
 		va_end(ap);
 		print("%s\n", message);
 		report_backtrace(0, 0, (uint64_t)__builtin_frame_address(0));
+		ptdump_crash(UINT64_MAX);
 	}
 	report_end();
 }
 
 void crash_trap(const struct cpu_regs *regs)
 {
+	uint64_t cr2 = cpu_cr2();
+
 	if (report_begin(trap_name((unsigned int)regs->vector), regs->rip)) {
 		print("panic: unexpected %s (vector %lu, error code %#lx) at [<%016lx>]",
 		      trap_name((unsigned int)regs->vector), regs->vector, regs->error, regs->rip);
 		if (regs->vector == VECTOR_PF && !this_cpu()->vcpu_info)
 			print(", address unknown");
 		else if (regs->vector == VECTOR_PF)
-			print(", address %016lx", cpu_cr2());
+			print(", address %016lx", cr2);
 		print("\n");
 		report_regs(regs);
 		report_stack(regs->rsp);
 		report_backtrace(regs->rip, leaf_caller(regs->rsp), regs->rbp);
+		ptdump_crash(regs->vector == VECTOR_PF ? cr2 : UINT64_MAX);
 	}
 	report_end();
 }

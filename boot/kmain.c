@@ -31,8 +31,10 @@
 #include <pinion/lib/print.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/kernel_map.h>
 #include <pinion/mm/layout.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/ptdump.h>
 #include <pinion/xen/console.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/features.h>
@@ -225,6 +227,8 @@ void pv_start(const struct start_info *si_va)
 	memory_early(&info);
 	run_hooks(BOOT_EARLY);
 	memory_late(&info);
+	if (info.options.ptdump)
+		ptdump(kernel_l4());
 	run_hooks(BOOT_MAIN);
 	boot_exit(info.options.exit);
 }

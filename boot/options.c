@@ -195,17 +195,25 @@ static int set_sync(struct boot_options *out, const char *value)
 	return 0;
 }
 
+static int set_ptdump(struct boot_options *out, const char *value)
+{
+	(void)value;
+	out->ptdump = true;
+	return 0;
+}
+
 static const struct option {
 	const char *name;
 	bool has_value;
 	int (*set)(struct boot_options *out, const char *value);
 } options[] = {
-	{ "tests", true, set_tests },	{ "after", true, set_after },
-	{ "nonce", true, set_nonce },	{ "shuffle", true, set_shuffle },
-	{ "seed", true, set_seed },	{ "ops", true, set_ops },
-	{ "repeat", true, set_repeat }, { "mem", true, set_mem },
-	{ "oracle", true, set_oracle }, { "exit", true, set_exit },
-	{ "bench", false, set_bench },	{ "sync", false, set_sync },
+	{ "tests", true, set_tests },	 { "after", true, set_after },
+	{ "nonce", true, set_nonce },	 { "shuffle", true, set_shuffle },
+	{ "seed", true, set_seed },	 { "ops", true, set_ops },
+	{ "repeat", true, set_repeat },	 { "mem", true, set_mem },
+	{ "oracle", true, set_oracle },	 { "exit", true, set_exit },
+	{ "bench", false, set_bench },	 { "sync", false, set_sync },
+	{ "ptdump", false, set_ptdump },
 };
 
 /* One word, without its quotes. Returns the number of warnings: 0 or 1. */

@@ -10,12 +10,13 @@ static struct boot_options parsed;
 TEST(options, options_junk, "unknown words and bad values are ignored, the rest counts")
 {
 	static const char line[] =
-		"junk seed=12x seed=7 =x ops=\x01\xff nonce=xyz nonce=0aF9 repeat=0";
+		"junk seed=12x seed=7 =x ptdump=1 ops=\x01\xff nonce=xyz nonce=0aF9 repeat=0";
 
 	CHECK(options_parse(&parsed, line, sizeof(line)) > 0);
 	CHECK_EQ(parsed.seed, 7);
 	CHECK_EQ(parsed.ops, 0);
 	CHECK_EQ(parsed.repeat, 1);
+	CHECK(!parsed.ptdump);
 	CHECK(strcmp(parsed.nonce, "0aF9") == 0);
 	CHECK_EQ(options_parse(&parsed, "", 1), 0);
 	CHECK(parsed.tests == NULL && strcmp(parsed.nonce, "-") == 0);
@@ -48,4 +49,6 @@ TEST(options, options_quotes, "quotes group words and vanish")
 	CHECK_EQ(parsed.exit, EXIT_CRASH);
 	CHECK_EQ(parsed.seed, 9);
 	CHECK_EQ(parsed.mem, 3 << 20);
+	CHECK_EQ(options_parse(&parsed, "'ptdump'", 9), 0);
+	CHECK(parsed.ptdump);
 }

@@ -50,6 +50,7 @@ static void expect_defaults(void)
 	assert_false(o.shuffle);
 	assert_true(o.shuffle_seed == 0);
 	assert_false(o.bench);
+	assert_false(o.ptdump);
 	assert_false(o.sync);
 	assert_int_equal(o.oracle, ORACLE_END);
 	assert_false(o.seed_random);
@@ -74,7 +75,7 @@ static void test_each_option(void **state)
 {
 	(void)state;
 	good("tests=p2m_*,@mm,-slow after=probe_read nonce=1f2E3d4c shuffle=7 seed=0x10 ops=500 "
-	     "repeat=3 bench oracle=each exit=idle mem=64M sync");
+	     "repeat=3 bench oracle=each exit=idle mem=64M sync ptdump");
 	assert_string_equal(o.tests, "p2m_*,@mm,-slow");
 	assert_string_equal(o.after, "probe_read");
 	assert_string_equal(o.nonce, "1f2E3d4c");
@@ -84,6 +85,7 @@ static void test_each_option(void **state)
 	assert_true(o.repeat == 3);
 	assert_true(o.bench);
 	assert_true(o.sync);
+	assert_true(o.ptdump);
 	assert_int_equal(o.oracle, ORACLE_EACH);
 	assert_int_equal(o.exit, EXIT_IDLE);
 	assert_true(o.mem == 64 << 20);

@@ -61,11 +61,12 @@ static void expect_sane(int warnings)
 /* Hostile lines: random bytes and pieces of real options, any length, with and without a NUL. */
 static void test_hostile(void **state)
 {
-	static const char *const pieces[] = { "tests=", "after=",  "nonce=", "shuffle=", "seed=",
-					      "ops=",	"repeat=", "mem=",   "oracle=",	 "exit=",
-					      "bench",	"sync",	   "random", "each",	 "idle",
-					      "\"",	"'",	   " ",	     "=",	 "99",
-					      "64M",	"\n",	   "0x",     "-",	 "abc" };
+	static const char *const pieces[] = {
+		"tests=", "after=",  "nonce=", "shuffle=", "seed=", "ops=",   "repeat=",
+		"mem=",	  "oracle=", "exit=",  "bench",	   "sync",  "random", "each",
+		"idle",	  "\"",	     "'",      " ",	   "=",	    "99",     "64M",
+		"\n",	  "0x",	     "-",      "abc",	   "ptdump"
+	};
 	struct rng rng;
 
 	(void)state;
@@ -134,7 +135,7 @@ static void test_round_trip(void **state)
 
 #define NUMBER(field, format) \
 	(want.field = n, libc_snprintf(word, sizeof(word), format, (unsigned long)n))
-			switch (rng_below(&rng, 12)) {
+			switch (rng_below(&rng, 13)) {
 			case 0:
 				text = want.tests = name;
 				libc_snprintf(word, sizeof(word), "tests=%s", text);
@@ -183,6 +184,10 @@ static void test_round_trip(void **state)
 				want.sync = true;
 				libc_snprintf(word, sizeof(word), "sync");
 				break;
+			case 12:
+				want.ptdump = true;
+				libc_snprintf(word, sizeof(word), "ptdump");
+				break;
 			}
 			p = quote(&rng, p, word);
 			for (int blanks = 1 + rng_below(&rng, 2); blanks; blanks--)
@@ -202,6 +207,7 @@ static void test_round_trip(void **state)
 		assert_true(o.ops == want.ops && o.repeat == want.repeat && o.mem == want.mem);
 		assert_true(o.oracle == want.oracle && o.exit == want.exit);
 		assert_true(o.bench == want.bench && o.sync == want.sync);
+		assert_true(o.ptdump == want.ptdump);
 	}
 }
 

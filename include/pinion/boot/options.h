@@ -3,7 +3,7 @@
  * The kernel's command line.
  *
  *   tests=GLOB|@group|-NAME|list  after=NAME  shuffle=SEED  seed=N|random  ops=N  repeat=N  bench
- *   oracle=end|each|off  nonce=HEX  exit=poweroff|reboot|crash|idle  mem=SIZE  sync
+ *   oracle=end|each|off  nonce=HEX  exit=poweroff|reboot|crash|idle  mem=SIZE  sync  ptdump
  *
  * Words are separated by blanks. Double and single quotes group, and vanish: tests="a b",
  * 'tests=a b' and te"sts=a b" are the same word. Of a repeated option the last good value counts. A
@@ -36,6 +36,7 @@ struct boot_options {
 	uint64_t shuffle_seed;	   /* ... by this; 0 without */
 	bool bench;		   /* run the benchmarks; false */
 	bool sync;		   /* mmu_batch flushes after each entry; false */
+	bool ptdump;		   /* print the page tables once all stands; false */
 	enum option_oracle oracle; /* ORACLE_END */
 	bool seed_random;	   /* seed=random: the caller makes a seed and says it; false */
 	uint64_t seed;		   /* of random tests; OPTIONS_DEFAULT_SEED */
