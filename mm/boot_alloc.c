@@ -162,6 +162,15 @@ uint64_t boot_alloc_free(void)
 	return sum;
 }
 
+bool boot_alloc_range(unsigned int i, struct frame_run *run, bool *mapped)
+{
+	if (i >= nr_ranges)
+		return false;
+	*run = (struct frame_run){ _pfn(ranges[i].start), ranges[i].end - ranges[i].start };
+	*mapped = ranges[i].mapped;
+	return true;
+}
+
 void boot_alloc_drain(void (*fn)(pfn_t start, uint64_t nr))
 {
 	unsigned int i;

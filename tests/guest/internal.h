@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the files of the suite: selection, needs, leaks. Tests include suite.h alone. */
+/* Between the files of the suite: selection, needs, leaks, audit. Tests include suite.h alone. */
 #ifndef PINION_TESTS_GUEST_INTERNAL_H
 #define PINION_TESTS_GUEST_INTERNAL_H
 
@@ -39,5 +39,17 @@ bool leak_found(const struct leak_state *before, const struct leak_state *after,
 
 /* Puts right what can be, so that the next test is not blamed. */
 void leak_mend(const struct leak_state *before);
+
+/* Takes the audit's memory, before the first test of the main phase looks at what is free. */
+void audit_init(void);
+
+/*
+ * Runs mm_audit(), prints what it finds, and says in @what how much, unless all of it had been found before: a
+ * test is not blamed for what an earlier one broke. Returns whether it is.
+ */
+bool audit_found(const char *test, char *what, size_t n);
+
+/* Whether the audit is quick enough here to run after each test, and not just after each group. */
+bool audit_each(void);
 
 #endif

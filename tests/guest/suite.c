@@ -25,6 +25,7 @@ static struct {
 	enum outcome outcome;
 	char reason[128];
 	bool passed_after; /* option after=: its test has been passed by */
+	bool audit_due;	   /* a test has run since the last audit */
 	unsigned int number;
 	unsigned int passed, failed, errors, skipped;
 } suite;
@@ -121,9 +122,34 @@ static bool dropped_by_after(const struct guest_test *test)
 	return true;
 }
 
-static void run_one(const struct guest_test *test)
+/* The test itself, and what it left behind. */
+static void run_and_look(const struct guest_test *test)
 {
 	struct leak_state before, after;
+
+	leak_read(&before);
+	test->run();
+	leak_read(&after);
+	if (suite.outcome != ERROR &&
+	    leak_found(&before, &after, suite.reason, sizeof(suite.reason)))
+		suite.outcome = ERROR;
+	leak_mend(&before);
+	suite.audit_due = true;
+}
+
+/* A benchmark measures the kernel, and the audit would only make it longer. */
+static void audit(bool last)
+{
+	if (!suite.audit_due || suite.running->bench || !(last || audit_each()))
+		return;
+	suite.audit_due = false;
+	if (audit_found(suite.running->name, suite.reason, sizeof(suite.reason)))
+		suite.outcome = ERROR;
+}
+
+/* @last: the last of its group, or of all. */
+static void run_one(const struct guest_test *test, bool last)
+{
 	char why[64];
 	int unmet;
 
@@ -132,21 +158,15 @@ static void run_one(const struct guest_test *test)
 	suite.running = test;
 	suite.outcome = PASS;
 	unmet = needs_unmet(test, why, sizeof(why));
-	if (unmet > 0) {
+	if (unmet < 0)
+		test_error("its needs '%s' make no sense", test->needs);
+	else if (unmet == 0)
+		run_and_look(test);
+	audit(last);
+	if (unmet > 0 && suite.outcome == PASS) {
 		suite.skipped++;
 		print("ok %u %s # SKIP %s\n", suite.number, test->name, why);
 		return;
-	}
-	if (unmet < 0) {
-		test_error("its needs '%s' make no sense", test->needs);
-	} else {
-		leak_read(&before);
-		test->run();
-		leak_read(&after);
-		if (suite.outcome != ERROR &&
-		    leak_found(&before, &after, suite.reason, sizeof(suite.reason)))
-			suite.outcome = ERROR;
-		leak_mend(&before);
 	}
 	switch (suite.outcome) {
 	case PASS:
@@ -177,7 +197,8 @@ static size_t run_phase(enum test_phase phase, bool count)
 				continue;
 			ran++;
 			if (!count)
-				run_one(list[i]);
+				run_one(list[i], i + 1 == n || strcmp(list[i]->group,
+								      list[i + 1]->group) != 0);
 		}
 	}
 	return ran;
@@ -234,6 +255,7 @@ static const char *verdict(void)
 
 static void run_main(void)
 {
+	audit_init();
 	if (listing())
 		list_tests();
 	else

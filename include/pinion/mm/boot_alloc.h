@@ -13,6 +13,7 @@
 #ifndef PINION_MM_BOOT_ALLOC_H
 #define PINION_MM_BOOT_ALLOC_H
 
+#include <stdbool.h>
 #include <pinion/boot/boot_info.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
@@ -42,6 +43,9 @@ __must_check int boot_alloc_run(uint64_t nr, pfn_t *start);
 
 /* Frames left in both pools together. */
 uint64_t boot_alloc_free(void);
+
+/* The free range number @i, and whether it is of the mapped pool. Returns false from the last one on. */
+bool boot_alloc_range(unsigned int i, struct frame_run *run, bool *mapped);
 
 /* The free ranges, in no order: calls @fn for each. For the hand-over to the buddy allocator, after
  * which the boot allocator is empty. */
