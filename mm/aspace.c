@@ -148,7 +148,7 @@ static int pin(struct aspace *as)
 int aspace_activate(struct aspace *as)
 {
 	struct aspace *old = aspace_current();
-	int rc = as->broken ? -EIO : 0;
+	int rc = as->broken ? -EIO : mmu_batch_depth() ? -EBUSY : 0;
 
 	if (!rc && !(frame_at(as->l4)->flags & FRAME_PINNED))
 		rc = pin(as);
@@ -189,7 +189,7 @@ int aspace_destroy(struct aspace *as)
 	struct aspace **link = &all;
 	int rc;
 
-	if (as == &kernel_aspace || as == aspace_current() || as->holds)
+	if (as == &kernel_aspace || as == aspace_current() || as->holds || mmu_batch_depth())
 		return -EBUSY;
 	if (!(frame_at(as->l4)->flags & FRAME_OFFLINE) || as->broken) {
 		rc = all_offline(as, frame_at(as->l4)->flags & FRAME_PINNED);

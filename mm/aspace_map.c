@@ -344,7 +344,7 @@ static int map_beside(struct range_op *op, struct piece *p)
 
 	if (is_narrowed(op, p->upper) || (frame->flags & FRAME_QUEUED))
 		return map_rewrite(op, p);
-	if (!frame->holds && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
+	if (!table_is_kept(frame) && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
 		work.possible |= 1U << WAY_REBUILD;
 	return planner_choose(&work) == WAY_REBUILD ? map_rewrite(op, p) : map_entries(op, p);
 }

@@ -347,7 +347,7 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 	if (op->rights == ASPACE_RX || is_shared(p->table[1]) || p->upper != PTE_RW ||
 	    (frame->flags & (FRAME_EXEC | FRAME_QUEUED | FRAME_OFFLINE)))
 		return protect_rewrite(op, p);
-	if (frame->holds || (frame->flags & FRAME_FOREIGN))
+	if (table_is_kept(frame) || (frame->flags & FRAME_FOREIGN))
 		work.possible = 1U << WAY_ENTRIES;
 	if (planner_choose(&work) == WAY_REBUILD)
 		return protect_rewrite(op, p);

@@ -16,22 +16,27 @@
 #include <pinion/mm/p2m.h>
 #include "aspace_range.h"
 
+int range_check_place(const struct aspace *as, uint64_t va, uint64_t last)
+{
+	if (last < va || !va_canonical(va) || !va_canonical(last) ||
+	    va_is_user(va) != va_is_user(last))
+		return -EINVAL;
+	if (va_is_user(va))
+		return as == &kernel_aspace ? -EPERM : 0;
+	if (last >= XEN_VA_BASE && va < XEN_VA_END)
+		return -EINVAL;
+	return va >= VMAP_BASE && last < VMAP_END ? 0 : -EPERM;
+}
+
 int range_check_args(struct aspace *as, const struct aspace_range *r)
 {
-	uint64_t last = r->va + ((r->nr - 1) << PAGE_SHIFT);
-
 	if (as->broken)
 		return -EIO;
 	if (mmu_batch_depth() > 0)
 		return -EBUSY;
-	if (r->va % PAGE_SIZE || r->nr == 0 || r->nr > UINT64_C(1) << 36 || !va_canonical(r->va) ||
-	    last < r->va || !va_canonical(last) || va_is_user(r->va) != va_is_user(last))
+	if (r->va % PAGE_SIZE || r->nr == 0 || r->nr > UINT64_C(1) << 36)
 		return -EINVAL;
-	if (va_is_user(r->va))
-		return as == &kernel_aspace ? -EPERM : 0;
-	if (last >= XEN_VA_BASE && r->va < XEN_VA_END)
-		return -EINVAL;
-	return r->va >= VMAP_BASE && last < VMAP_END ? 0 : -EPERM;
+	return range_check_place(as, r->va, r->va + ((r->nr - 1) << PAGE_SHIFT));
 }
 
 /* 64 bits of a bitmap from bit @first on; of those from @end on nothing is read. */
@@ -216,14 +221,6 @@ int range_make_parents(struct range_op *op, struct piece *p, unsigned int lowest
 	return 0;
 }
 
-/* L3s of the kernel's own slots stay; so do tables that somebody holds. */
-static bool is_empty(pfn_t table, unsigned int level)
-{
-	const struct frame *frame = frame_at(table);
-
-	return level < 4 && frame->live == 0 && frame->holds == 0 && frame->owner != OWNER_KERNEL;
-}
-
 int range_table_leaves(const struct range_op *op, pfn_t table)
 {
 	if (!op->offline)
@@ -233,18 +230,30 @@ int range_table_leaves(const struct range_op *op, pfn_t table)
 	return 0;
 }
 
+/* Whether one entry is all that keeps a table. */
+static bool is_nearly_empty(pfn_t table, unsigned int level)
+{
+	const struct frame *frame = frame_at(table);
+
+	return level < 4 && frame->live == 1 && !table_is_kept(frame) &&
+	       frame->owner != OWNER_KERNEL;
+}
+
+/* The tables below the one that is unlinked keep their links till they are forgotten, each after what links it. */
 int range_unlink(const struct range_op *op, const struct piece *p, unsigned int level)
 {
-	pfn_t table;
-	int rc;
+	unsigned int top = level + 1, at;
+	int rc = 0;
 
-	do {
-		table = p->table[level];
-		rc = range_link(p->table[level + 1], va_index(p->va, level + 1), 0);
-		if (!rc && !is_shared(table))
-			rc = range_table_leaves(op, table);
-		level++;
-	} while (!rc && is_empty(p->table[level], level));
+	while (is_nearly_empty(p->table[top], top))
+		top++;
+	if (op->offline)
+		table_store(p->table[top], va_index(p->va, top), 0);
+	else
+		rc = mmu_batch_set(p->table[top], va_index(p->va, top), 0, 0);
+	for (at = top - 1; at >= level && !rc; at--)
+		if (!is_shared(p->table[at]))
+			rc = range_table_leaves(op, p->table[at]);
 	return rc;
 }
 

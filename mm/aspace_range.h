@@ -91,6 +91,9 @@ struct range_op {
 /* Carries out @op. Its errors are those of <pinion/mm/aspace.h>. */
 __must_check int range_run(struct range_op *op);
 
+/* Whether what lies between @va and @last (both in) is an address space's to change: 0, -EINVAL or -EPERM. */
+__must_check int range_check_place(const struct aspace *as, uint64_t va, uint64_t last);
+
 /* Checks the arguments that all have. */
 __must_check int range_check_args(struct aspace *as, const struct aspace_range *range);
 
@@ -141,8 +144,11 @@ unsigned int range_leaves(const struct range_op *op, const struct piece *p, uint
 __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want,
 			       bool reserved);
 
+/* Entries of p's L2, with what the L3 entry narrows narrowed in them, into @copy, which is empty and offline. */
+void range_copy_l2(const struct piece *p, pfn_t copy);
+
 /* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
- * follows may change one of them alone. */
+ * follows may change one of them alone. One that is kept where it is (table_is_kept) is changed entry by entry. */
 __must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);
 
 /*
@@ -210,6 +216,15 @@ static inline bool is_giant(const struct range_op *op, const struct piece *p)
 static inline bool is_shared(pfn_t table)
 {
 	return frame_at(table)->owner == OWNER_DIRECT_MAP;
+}
+
+/* Nothing is in a table, and it may go. L3s of the kernel's own slots stay. */
+static inline bool is_empty(pfn_t table, unsigned int level)
+{
+	const struct frame *frame = frame_at(table);
+
+	return level < 4 && frame->live == 0 && !table_is_kept(frame) &&
+	       frame->owner != OWNER_KERNEL;
 }
 
 #endif

@@ -151,7 +151,7 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
 	if (shared)
 		work.possible = 1U << WAY_REBUILD;
-	else if (!frame->holds && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)))
+	else if (!table_is_kept(frame) && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) != WAY_REBUILD)
 		return by_entries(op, p, want);
@@ -161,37 +161,75 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	return by_copy(op, p, want, copy);
 }
 
-int range_split_l2(struct range_op *op, struct piece *p, bool reserved)
+/* An entry of p's L2 that does by itself what it does together with the L3 entry. */
+static uint64_t narrowed(const struct piece *p, uint64_t entry)
 {
-	uint64_t upper = combine(PTE_RW, p->entry[3]), entry;
-	pfn_t old = p->table[2], copy;
+	uint64_t upper = combine(PTE_RW, p->entry[3]);
+
+	if (!(entry & PTE_P))
+		return 0;
+	entry = pte_make(pte_mfn(entry), pte_flags(entry) | (upper & PTE_NX));
+	return (upper & PTE_RW) ? entry : entry & ~PTE_RW;
+}
+
+void range_copy_l2(const struct piece *p, pfn_t copy)
+{
 	unsigned int i;
+
+	for (i = 0; i < TABLE_ENTRIES; i++)
+		table_store(copy, i, narrowed(p, table_read(p->table[2], i)));
+}
+
+/* What the L3 entry narrows is narrowed in all entries below first, and only then no longer there. */
+static int narrow_l2(struct range_op *op, struct piece *p)
+{
+	uint64_t now, want;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
+		now = table_read(p->table[2], i);
+		want = narrowed(p, now);
+		if (((now ^ want) & (PTE_RW | PTE_NX)) == 0)
+			continue;
+		rc = range_room(op, p, 0);
+		if (!rc)
+			rc = range_link(p->table[2], i, want);
+	}
+	if (!rc)
+		rc = range_room(op, p, 0);
+	return rc ? rc : range_link(p->table[3], va_index(p->va, 3), wide_link(p->table[2]));
+}
+
+static int copy_l2(struct range_op *op, struct piece *p, bool reserved)
+{
+	pfn_t old = p->table[2], copy;
 	int rc = range_room(op, p, 0);
 
 	if (!rc)
 		rc = range_new_table(2, true, reserved, &copy);
 	if (rc)
 		return rc;
-	for (i = 0; i < TABLE_ENTRIES; i++) {
-		entry = table_read(old, i);
-		if (!(entry & PTE_P))
-			continue;
-		entry = pte_make(pte_mfn(entry), pte_flags(entry) | (upper & PTE_NX));
-		if (!(upper & PTE_RW))
-			entry &= ~PTE_RW;
-		table_store(copy, i, entry);
-	}
+	range_copy_l2(p, copy);
 	rc = range_table_ready(op, copy);
 	if (!rc)
 		rc = range_link(p->table[3], va_index(p->va, 3), wide_link(copy));
 	if (!rc && !is_shared(old))
 		rc = range_table_leaves(op, old);
-	/* The copy is a table before anything in it is changed. */
+	p->table[2] = copy;
+	return rc;
+}
+
+int range_split_l2(struct range_op *op, struct piece *p, bool reserved)
+{
+	bool kept = !is_shared(p->table[2]) && table_is_kept(frame_at(p->table[2]));
+	int rc = kept ? narrow_l2(op, p) : copy_l2(op, p, reserved);
+
+	/* The table is what it is to be before anything in it is changed. */
 	if (!rc)
 		rc = range_flush(op, p, false);
-	p->table[2] = copy;
-	p->entry[3] = wide_link(copy);
-	p->entry[2] = table_read(copy, va_index(p->va, 2));
+	p->entry[3] = wide_link(p->table[2]);
+	p->entry[2] = table_read(p->table[2], va_index(p->va, 2));
 	p->upper = combine(PTE_RW, p->entry[2]);
 	return rc;
 }

@@ -76,7 +76,7 @@ static int unmap_table(struct range_op *op, struct piece *p)
 /* Whether so many leaves are all that the L1 has, and it may go. */
 static bool is_all(const struct frame *frame, unsigned int mapped)
 {
-	return mapped == frame->live && !frame->holds && !(frame->flags & FRAME_FOREIGN);
+	return mapped == frame->live && !table_is_kept(frame) && !(frame->flags & FRAME_FOREIGN);
 }
 
 /*
@@ -100,7 +100,7 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 		return 0;
 	if (is_all(frame, work.unmap))
 		return unmap_table(op, p);
-	if (!frame->holds && !(frame->flags & FRAME_FOREIGN))
+	if (!table_is_kept(frame) && !(frame->flags & FRAME_FOREIGN))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) == WAY_REBUILD)
 		return unmap_rewrite(op, p);

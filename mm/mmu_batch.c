@@ -191,8 +191,8 @@ int mmu_batch_set_foreign_for(const char *who, pfn_t table, unsigned int index, 
 
 	if (rc)
 		return rc;
-	if (frame &&
-	    (frame->kind != FRAME_TABLE || (frame->flags & (FRAME_LEAVING | FRAME_OFFLINE))))
+	if (frame && (frame->kind != FRAME_TABLE || (frame->flags & FRAME_LEAVING) ||
+		      (frame->flags & FRAME_PENDING) == FRAME_OFFLINE))
 		panic("%s queues an entry of pfn %#" PRI_pfn ", which is no live table", who,
 		      pfn_x(table));
 	old = mmu_batch_peek(table, index);

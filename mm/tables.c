@@ -5,6 +5,7 @@
 #include <pinion/lib/string.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/tables.h>
+#include "mmu_map_internal.h"
 
 /* One more (@by 1) or less (-1) entry that links the table behind @entry. */
 static void count_parent(uint64_t entry, int by)
@@ -53,18 +54,27 @@ void table_forget(pfn_t pfn)
 
 	ASSERT(frame->kind == FRAME_TABLE && (frame->flags & FRAME_OFFLINE));
 	for (i = 0; frame->level > 1 && frame->live > 0 && i < TABLE_ENTRIES; i++)
-		if (!(frame->level == 4 && l4_slot_is_xens(i)))
+		if ((table_read(pfn, i) & PTE_P) && !(frame->level == 4 && l4_slot_is_xens(i)))
 			table_store(pfn, i, 0);
 	*frame = (struct frame){
 		.kind = FRAME_DATA,
 		.owner = frame->owner,
 		.flags = FRAME_PLAIN,
+		.backend = frame->backend,
 	};
 }
 
 void table_release(pfn_t pfn)
 {
-	frame_free(pfn, 0);
+	if (frame_at(pfn)->backend)
+		backend_table_gone(pfn);
+	else
+		frame_free(pfn, 0);
+}
+
+bool table_is_kept(const struct frame *table)
+{
+	return table->holds || (table->backend && !backend_takes_back(table->backend));
 }
 
 void table_store(pfn_t table, unsigned int index, uint64_t value)

@@ -13,6 +13,7 @@
 
 struct vcpu_info;
 struct mmu_batch;
+struct mmu_map_changes;
 struct aspace;
 
 /* No code can be there: the last byte of the address space. */
@@ -33,6 +34,8 @@ struct cpu {
 	unsigned int traps;
 	/* The queue of page-table work (mm/mmu_batch.c). */
 	struct mmu_batch *batch;
+	/* Holds and releases of the section under way (mm/mmu_map.c). */
+	struct mmu_map_changes *map_changes;
 	/* What the vCPU runs on (mm/aspace.c); NULL until the kernel has tables of its own. */
 	struct aspace *aspace;
 	/* PMAP slots in use, one bit each (mm/pmap.c). */

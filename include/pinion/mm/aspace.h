@@ -48,13 +48,13 @@ struct aspace *aspace_first(void);
 /* Makes an address space with an empty user half, offline. Returns 0 or -ENOMEM. */
 __must_check int aspace_create(struct aspace *as);
 
-/* Runs on it; the first time it is pinned. Returns 0; -EIO if it is broken; or Xen's error, with the
- * former still in use. */
+/* Runs on it; the first time it is pinned. Returns 0; -EIO if it is broken; -EBUSY inside a section of the
+ * batch; or Xen's error, with the former still in use. */
 __must_check int aspace_activate(struct aspace *as);
 
 /*
  * Ends it: its tables are free again, the frames that it mapped are their owners'. Returns 0; -EBUSY if
- * it is in use, held (mmu_map), or the kernel's; or Xen's error, and then destroying it can be tried again.
+ * it is in use, held (mmu_map), the kernel's, or a section of the batch is open; or Xen's error, and then destroying it can be tried again.
  */
 __must_check int aspace_destroy(struct aspace *as);
 

@@ -65,6 +65,9 @@ enum frame_owner {
 #define FRAME_EXEC    0x40 /* FRAME_TABLE, L1: has had executable entries since it was made */
 #define FRAME_FOREIGN 0x80 /* FRAME_TABLE, L1: has had entries of frames that are not ours */
 
+/* Both, on a table: pending. It becomes a live one with what is queued. */
+#define FRAME_PENDING (FRAME_OFFLINE | FRAME_QUEUED)
+
 struct frame {
 	uint8_t kind;
 	uint8_t owner;

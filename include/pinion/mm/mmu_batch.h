@@ -95,7 +95,7 @@ void mmu_batch_rollback(const struct mmu_batch_mark *mark);
 /*
  * Entry @index of @table becomes @value. @va: an address that it maps in the current address space, if
  * it is a leaf; 0 if there is none, and then its old translation is flushed with all others.
- * => table is a page table that Xen knows, and its frame is the kernel's
+ * => table is a page table that Xen knows, or will by then, and its frame is the kernel's
  */
 __must_check int mmu_batch_set_for(const char *who, pfn_t table, unsigned int index, uint64_t value,
 				   uint64_t va);

@@ -65,8 +65,12 @@ static inline bool va_is_user(uint64_t va)
  */
 __must_check int table_begin(pfn_t pfn, unsigned int level, bool clear);
 
-/* Gives the frame of a former table, forgotten, back to where it came from. */
+/* Gives the frame of a former table, forgotten, back to where it came from: mmu_map's backend, or the allocator. */
 void table_release(pfn_t pfn);
+
+/* Whether a table stays where it is, even empty: somebody holds it, or who gave its frame takes nothing back (mmu_map). No copy
+ * takes its place, and nobody unlinks it. */
+bool table_is_kept(const struct frame *table);
 
 /* Plain memory again, its links undone. => it is offline, and no entry links it, unless that table
  * is itself forgotten afterwards */
