@@ -6,7 +6,7 @@
  * frame table says the same of. The frames of RAM may be scattered, those of devices follow each other too. It is
  * printed when something else begins.
  */
-#include <pinion/arch/cpu.h>
+#include <pinion/lib/errno.h>
 #include <pinion/lib/print.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
@@ -320,14 +320,16 @@ void ptdump_crash(uint64_t fault)
 	unsigned int left = CRASH_LINES;
 	struct dump d = { .fn = crash_line, .ctx = &left, .max = CRASH_ENTRIES };
 	const struct aspace *as = aspace_current();
+	int rc;
 
 	if (!as || frame_table_nr == 0)
 		return;
 	if (fault != UINT64_MAX)
 		crash_path(as->l4, fault);
 	print("panic: tables:\n");
-	if (dump_lines(&d, as->l4))
-		print("panic:   and more\n");
+	rc = dump_lines(&d, as->l4);
+	if (rc)
+		print("panic:   %s\n", rc == -EFAULT ? "the L4 can't be read" : "and more");
 	left = CRASH_LINES;
 	if (ptdump_summary(crash_line, &left))
 		print("panic:   and more\n");
