@@ -3,6 +3,7 @@
 #include "raw.h"
 #include <xen/memory.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/p2m.h>
 
 static uint8_t scratch[RAW_PAGES][PAGE_SIZE] __aligned(PAGE_SIZE);
 
@@ -67,22 +68,21 @@ const uint64_t *raw_entry(const void *va, unsigned int level)
 	return entry;
 }
 
-/* Whether @mfn is the guest's own: the M2P and the mfn_list agree. */
+/* Whether @mfn is the guest's own: the M2P and the P2M agree. */
 static bool own(uint64_t mfn)
 {
-	uint64_t pfn = raw_m2p(mfn);
-
-	return pfn < boot_info()->nr_pages && mfn_x(boot_mfn(boot_info(), _pfn(pfn))) == mfn;
+	return p2m_is(&kernel_p2m, _pfn(raw_m2p(mfn)), _mfn(mfn));
 }
 
 /* MFNs that one piece of the M2P is for: it is populated in 2 MiB at least. */
 #define M2P_PIECE (UINT64_C(0x200000) / sizeof(uint64_t))
+#define MFN_4G	  (UINT64_C(1) << (32 - PAGE_SHIFT))
 
 /*
- * The highest frame below 2 GiB that is somebody else's, or nobody's. Searched from the highest
- * frame that has an owner at all down to 16 MiB, below which are the devices of old: what lies
- * between is RAM on any machine that Xen runs on. Frames of nobody, or of Xen, read ~0 in the
- * M2P.
+ * The highest frame below 16 GiB that is somebody else's, or nobody's. Searched from the highest
+ * frame that has an owner at all down to 16 MiB, below which are the devices of old; a machine's RAM
+ * has a hole below 4 GiB, so there the highest with an owner is looked for anew. What lies between
+ * is RAM on any machine that Xen runs on. Frames of nobody, or of Xen, read ~0 in the M2P.
  */
 static uint64_t find_mfn(bool has_owner)
 {
@@ -90,7 +90,9 @@ static uint64_t find_mfn(bool has_owner)
 	uint64_t mfn, pfn = 0;
 	bool in_ram = false;
 
-	for (mfn = 0x80000; mfn-- > 0x1000;) {
+	for (mfn = 0x400000; mfn-- > 0x1000;) {
+		if (mfn == MFN_4G - 1)
+			in_ram = false;
 		if (probe_load64(&m2p[mfn], &pfn)) {
 			mfn -= mfn % M2P_PIECE;
 			continue;

@@ -11,6 +11,7 @@ A line is words, quoted as in a shell:
     WORD   what the rig has to say of it
 
     memory maxmem vcpus type cmdline cfg     of the guest; see lane_domu.Case
+    dump     1: `xl dump-core` has to agree with the P2M that the guest prints (dumpcore.py)
     time silence                             limits in seconds
     match    expression that the guest's log has to match; its named groups become variables
     says     expression that the rig's own line (LANE: WORD: ...) has to match
@@ -30,7 +31,7 @@ from config import RigError
 from lane_domu import Case
 
 _VARIABLE = re.compile(r'\{([a-z_]+)([+-][0-9]+)?\}')
-_NUMBERS = ('memory', 'maxmem', 'vcpus', 'time', 'silence', 'results', 'reboots')
+_NUMBERS = ('memory', 'maxmem', 'vcpus', 'dump', 'time', 'silence', 'results', 'reboots')
 _OWN = ('match', 'says', 'dmesg', 'results', 'reboots')
 
 

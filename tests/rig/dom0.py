@@ -33,6 +33,9 @@ from live import stage
 from qemu import Qemu
 
 _DOM0_MEMORY = 512
+# Where the machine's RAM has its hole, which goes on at 4 GiB: so low that a guest which is given the
+# machine's memory map (e820_host=1) need not be big to have the hole inside its own memory.
+_HOLE = 128
 _XEN_MEMORY = 128
 _TAIL = 12  # lines of the serial line that are shown when dom0 fails
 _BOOT_LIMIT = 120  # seconds to dom0's first stage
@@ -62,7 +65,7 @@ class QemuDom0:
         initramfs = os.path.join(logs, 'initramfs')
         self._image.initramfs(initramfs)
         self._qemu = Qemu(cfg, [
-            '-m', str(machine), '-kernel', images.hypervisor(cfg),
+            '-m', str(machine), '-machine', f'max-ram-below-4g={_HOLE}M', '-kernel', images.hypervisor(cfg),
             '-append', f'console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all '
                        f'dom0_mem={_DOM0_MEMORY}M,max:{_DOM0_MEMORY}M dom0_max_vcpus=1 '
                        f'{cfg.xen_args}'.strip(),

@@ -25,7 +25,10 @@ _SETTLE = 400  # seconds for xl itself, over the guest's own limit
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A guest to run. `cfg` is further lines of xl's; memory and maxmem are in MiB."""
+    """
+    A guest to run. `cfg` is further lines of xl's; memory and maxmem are in MiB. With `dump` it is
+    dumped at its limit (xl-run), which is where exit=idle ends.
+    """
     name: str
     memory: int = 128
     maxmem: int = 0
@@ -33,6 +36,7 @@ class Case:
     type: str = 'pv'
     cmdline: str = ''
     cfg: str = ''
+    dump: int = 0
     time: int = 300
     silence: int = 60
 
@@ -115,6 +119,8 @@ def boot(dom0, case, lane, cmdline, nonce, screen):
     domain = f'pinion-{nonce}'
     files = {'cfg': xl_cfg(case, domain, dom0.kernel, cmdline),
              'limits': f'{case.time:.0f} {case.silence:.0f}\n'}
+    if case.dump:
+        files['dump'] = ''
     try:
         files = dom0.run(f'{case.name}-{nonce}', files, case.time + _SETTLE, screen.feed)
     except Cut as e:

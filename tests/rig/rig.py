@@ -20,7 +20,7 @@ Every log is in build/logs/LANE or build/logs/LANE-CASE.
 
     config      what is asked for              lane_dom0, lane_domu, lane_smoke   how a guest is run
     deps        packages                       cases, domu-cases, expect          tables of guests
-    images      what QEMU boots (cpio, elf)    verdict, ktap, skips               the judge
+    images      what QEMU boots (cpio, elf)    verdict, ktap, skips, dumpcore     the judge
     qemu        one QEMU                       symbolise, report, live            what people see
     dom0        a place where xl runs; dom0/init and xl-run are its inside
 
@@ -38,6 +38,7 @@ import boots
 import cases
 import config
 import dom0
+import dumpcore
 import lane_dom0
 import lane_domu
 import lane_smoke
@@ -104,7 +105,10 @@ def _outcome(cfg, row, verdict, log, files, variables):
     dmesg = files.get('dmesg', b'').decode(errors='replace')
     domid = files.get('domid', b'').decode().strip()
     row = config.replace(row, dmesg=row.dmesg.replace('{domid}', domid))
-    sentences = cases.unmet(row, verdict, line, report.guest_text(log, row.lane), dmesg, variables)
+    text = report.guest_text(log, row.lane)
+    sentences = cases.unmet(row, verdict, line, text, dmesg, variables)
+    if row.case.dump:
+        sentences += dumpcore.unmet(text, files)
     stage(f'{name}: {line}' + ''.join(f'; BUT {sentence}' for sentence in sentences))
     if sentences:
         if verdict.word in ('CRASH', 'HANG'):
