@@ -10,7 +10,6 @@
 #include <pinion/arch/cpu.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
-#include <pinion/lib/print.h>
 #include <pinion/mm/p2m.h>
 #include "mmu_batch_internal.h"
 
@@ -34,20 +33,36 @@ void mmu_batch_begin(void)
 		b->masked = upcalls_mask();
 }
 
+static void count_section(struct mmu_batch *b, int rc)
+{
+	struct mmu_batch_counters *c = &b->counters;
+
+	c->sections += !rc && b->n.segs > 0;
+	c->failed += rc != 0;
+	if (c->most_entries < b->n.requests)
+		c->most_entries = b->n.requests;
+	if (c->most_ops < b->n.ops)
+		c->most_ops = b->n.ops;
+}
+
 int mmu_batch_end(int rc)
 {
 	static const struct mmu_batch_mark start;
 	struct mmu_batch *b = mmu_batch_this();
 
-	ASSERT(b->depth > 0);
+	ASSERT(this_cpu()->traps == 0);
+	ASSERT(b->depth > 0 && !b->ending);
 	if (b->depth > 1) {
 		b->depth--;
 		return rc;
 	}
-	if (!rc)
+	if (b->failed)
 		rc = b->failed;
-	if (!rc)
+	else if (rc)
+		b->error = (struct mmu_batch_error){ .rc = rc };
+	else
 		rc = mmu_batch_send(b);
+	count_section(b, rc);
 	rc = mmu_batch_finish(b, &start, rc);
 	b->failed = 0;
 	b->depth = 0;
@@ -69,6 +84,9 @@ void mmu_batch_rollback(const struct mmu_batch_mark *mark)
 {
 	struct mmu_batch *b = mmu_batch_this();
 
+	ASSERT(this_cpu()->traps == 0);
+	ASSERT(b->depth > 0 && !b->ending);
+	ASSERT(mark->segs <= b->n.segs && mark->riders <= b->n.riders && mark->hooks <= b->n.hooks);
 	if (mmu_batch_finish(b, mark, -EAGAIN) == -EIO)
 		b->failed = -EIO;
 }
@@ -77,8 +95,8 @@ void mmu_batch_rollback(const struct mmu_batch_mark *mark)
 static int room_for(const struct mmu_batch *b, unsigned int requests, unsigned int ops,
 		    unsigned int riders)
 {
-	ASSERT(b->depth > 0);
-	ASSERT(!b->ending);
+	ASSERT(this_cpu()->traps == 0);
+	ASSERT(b->depth > 0 && !b->ending);
 	if (b->failed)
 		return b->failed;
 	if (b->n.segs == SEGS_MAX || b->n.requests + requests > MMU_BATCH_ENTRIES ||
@@ -104,7 +122,7 @@ static void tlb_none(struct mmu_batch *b)
 /* One translation is stale once the entry is changed. */
 static void tlb_page(struct mmu_batch *b, uint64_t va)
 {
-	if (b->upper || b->flush)
+	if (b->flush)
 		return;
 	if (va == 0 || b->invlpgs == MMU_BATCH_INVLPGS)
 		b->flush = true;
@@ -112,24 +130,23 @@ static void tlb_page(struct mmu_batch *b, uint64_t va)
 		b->invlpg[b->invlpgs++] = va;
 }
 
-/* What a change of one entry of a table of @level leaves in the TLB. Xen flushes after L2-L4s. */
+/*
+ * What a change of one entry of a table of @level leaves in the TLB. Xen flushes after a change of an L2-L4, and so
+ * after all that came before. What comes after it in the same call is not covered: the call is restarted where it is
+ * preempted, and after every upper entry that was replaced or cleared, and each part flushes for itself.
+ */
 static void tlb_entry(struct mmu_batch *b, unsigned int level, uint64_t old, uint64_t va)
 {
-	if (level > 1) {
+	if (level > 1)
 		tlb_none(b);
-		b->upper = true;
-	} else if (old & PTE_P) {
+	else if (old & PTE_P)
 		tlb_page(b, va);
-	}
 }
 
 static struct seg *add_seg(struct mmu_batch *b, enum seg_kind kind, const char *who)
 {
 	struct seg *seg = &b->segs[b->n.segs++];
 
-	/* A call ends where the domain changes or an operation comes between. */
-	if (b->upper && (kind == SEG_OP || seg == b->segs || seg[-1].kind == SEG_OP))
-		b->upper = false;
 	*seg = (struct seg){ .who = who, .kind = (uint8_t)kind, .domid = DOMID_SELF };
 	return seg;
 }
@@ -200,11 +217,10 @@ int mmu_batch_set_foreign_for(const char *who, pfn_t table, unsigned int index, 
 	seg->table = (uint32_t)pfn_x(table);
 	seg->level = frame ? frame->level : 0;
 	seg->va = va;
-	if (domid != DOMID_SELF)
-		b->upper = false;
 	seg->domid = domid;
 	add_request(b, seg, entry_ptr(table, index), old, value);
 	if (frame) {
+		seg->exec = !(frame->flags & FRAME_EXEC);
 		frame->flags |= FRAME_QUEUED;
 		table_count(frame, old, value);
 	}
@@ -248,12 +264,13 @@ static int queue_direct(struct mmu_batch *b, enum seg_kind kind, const char *who
 	return 0;
 }
 
-static void add_rider(struct mmu_batch *b, pfn_t pfn, mmu_release_fn *release, bool is_new)
+/* => room for it. What sync mode has already seen refused takes no rider with it: the frame is still its caller's. */
+static void add_rider(struct mmu_batch *b, pfn_t pfn, mmu_release_fn *release, enum rider_kind kind)
 {
 	b->riders[b->n.riders++] = (struct rider){
 		.pfn = (uint32_t)pfn_x(pfn),
 		.release = release,
-		.is_new = is_new,
+		.kind = (uint8_t)kind,
 	};
 }
 
@@ -267,11 +284,11 @@ int mmu_batch_make_table_for(const char *who, pfn_t table, mmu_release_fn *relea
 		return rc;
 	ASSERT(!frame || (frame->kind == FRAME_TABLE && (frame->flags & FRAME_OFFLINE)));
 	rc = queue_direct(b, SEG_MAKE, who, table, PTE_KERNEL_RO);
-	if (rc)
-		return rc;
-	if (release)
-		add_rider(b, table, release, true);
-	return queued(b);
+	if (!rc)
+		rc = queued(b);
+	if (!rc && release)
+		add_rider(b, table, release, RIDER_NEW);
+	return rc;
 }
 
 int mmu_batch_unmake_table_for(const char *who, pfn_t table, mmu_release_fn *release)
@@ -284,21 +301,24 @@ int mmu_batch_unmake_table_for(const char *who, pfn_t table, mmu_release_fn *rel
 		return rc;
 	if (!frame || frame->kind != FRAME_TABLE || (frame->flags & FRAME_LEAVING))
 		panic("%s: pfn %#" PRI_pfn " is no table that could leave", who, pfn_x(table));
-	rc = queue_direct(b, release ? SEG_LEAVE : SEG_MAKE, who, table, PTE_KERNEL_RW);
+	rc = queue_direct(b, SEG_LEAVE, who, table, PTE_KERNEL_RW);
+	if (!rc)
+		rc = queued(b);
 	if (rc)
 		return rc;
-	if (release) {
-		frame->flags |= FRAME_LEAVING;
-		add_rider(b, table, release, false);
-	}
-	return queued(b);
+	frame->flags |= FRAME_LEAVING;
+	add_rider(b, table, release, release ? RIDER_GOES : RIDER_STAYS);
+	return 0;
 }
 
 int mmu_batch_direct_for(const char *who, pfn_t pfn, bool writable)
 {
 	struct mmu_batch *b = mmu_batch_this();
+	const struct frame *frame = frame_at(pfn);
 	int rc = room_for(b, 1, 0, 0);
 
+	if (!rc && frame && frame->kind != FRAME_DATA)
+		rc = -EINVAL;
 	if (!rc)
 		rc = queue_direct(b, SEG_DIRECT, who, pfn,
 				  writable ? PTE_KERNEL_RW : PTE_KERNEL_RO);
@@ -312,7 +332,7 @@ int mmu_batch_free(pfn_t pfn, mmu_release_fn *release)
 
 	if (rc)
 		return rc;
-	add_rider(b, pfn, release, false);
+	add_rider(b, pfn, release, RIDER_GOES);
 	return 0;
 }
 
@@ -352,7 +372,10 @@ static int queue_op(const char *who, unsigned int cmd, pfn_t table, pfn_t old, u
 
 int mmu_batch_pin_for(const char *who, pfn_t table, unsigned int level)
 {
+	const struct frame *frame = frame_at(table);
+
 	ASSERT(level >= 1 && level <= 4);
+	ASSERT(!frame || !(frame->flags & FRAME_LEAVING));
 	return queue_op(who, MMUEXT_PIN_L1_TABLE + level - 1, table, table, level);
 }
 
@@ -412,9 +435,8 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int li
 	frame->live = (uint16_t)(frame->live + live * (int)count);
 	if (live > 0)
 		return queued(b);
-	for (i = 0; i < count && !b->upper && !b->flush; i++)
-		tlb_page(b,
-			 va ? va + ((b->requests[seg->first + i].ptr & PAGE_OFFSET_MASK) << 9) : 0);
+	for (i = 0; i < count && !b->flush; i++)
+		tlb_page(b, va ? va + leaf_offset(&b->requests[seg->first + i]) : 0);
 	return queued(b);
 }
 
@@ -425,47 +447,4 @@ unsigned int mmu_batch_room(void)
 		     riders = RIDERS_MAX - b->n.riders;
 
 	return riders < requests ? riders : requests;
-}
-
-struct mmu_batch_error mmu_batch_error(void)
-{
-	return mmu_batch_this()->error;
-}
-
-void mmu_batch_print_error(void)
-{
-	static const char *const names[] = { "nothing", "mmu_update", "update_va_mapping",
-					     "pin",	"unpin",      "new_baseptr",
-					     "tlb" };
-	const struct mmu_batch_error *e = &mmu_batch_this()->error;
-
-	print("mmu_batch: entry %u, %s(%#lx, %#lx) by %s: %s; %u undone, %u stuck\n", e->index,
-	      names[e->op], e->ptr, e->val, e->who ? e->who : "nobody", errno_name(e->rc),
-	      e->undone, e->stuck);
-}
-
-/* Those of single entries are counted once, and belong to three figures. */
-struct mmu_batch_counters mmu_batch_counters(void)
-{
-	struct mmu_batch_counters c = mmu_batch_this()->counters;
-
-	c.sections += c.ones;
-	c.update_va_mapping += c.ones;
-	c.entries += c.ones;
-	return c;
-}
-
-uint64_t mmu_batch_calls(void)
-{
-	const struct mmu_batch_counters *c = &mmu_batch_this()->counters;
-
-	return c->mmu_update + c->update_va_mapping + c->ones + c->mmuext_op + c->multicall;
-}
-
-void mmu_batch_set_sync(bool on)
-{
-	struct mmu_batch *b = mmu_batch_this();
-
-	ASSERT(b->depth == 0);
-	b->sync = on;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the files of the batch: mmu_batch.c queues, mmu_batch_send.c sends, counts and undoes.
+ * Between the files of the batch: mmu_batch.c queues, mmu_batch_send.c sends, mmu_batch_undo.c ends a section,
+ * well or badly, mmu_batch_report.c tells of it.
  *
  * Requests and operations lie in arrays as Xen wants them; beside them a list of *segments* says in
  * which order they go, what each means, and who asked:
@@ -21,9 +22,9 @@
 #define HOOKS_MAX  64
 
 enum seg_kind {
-	SEG_SET,  /* one entry of a table */
-	SEG_BULK, /* leaves of one table, all changed alike */
-	SEG_MAKE, /* the direct map's leaf of a table: read-only, and it is live; writable, and it is offline */
+	SEG_SET,    /* one entry of a table */
+	SEG_BULK,   /* leaves of one table, all changed alike */
+	SEG_MAKE,   /* the direct map's leaf of a new table: read-only, and it is live */
 	SEG_LEAVE,  /* the same of a table that leaves: writable */
 	SEG_DIRECT, /* the same of a data frame */
 	SEG_OP,	    /* one mmuext operation */
@@ -39,13 +40,20 @@ struct seg {
 	uint8_t kind;
 	uint8_t level; /* of the table; 0 before there is a frame table */
 	int8_t live;   /* BULK: what each adds */
+	bool exec;     /* SET: the table had no executable entry before */
+};
+
+enum rider_kind {
+	RIDER_NEW,   /* goes back if the section fails */
+	RIDER_GOES,  /* is released if it succeeds */
+	RIDER_STAYS, /* a table that leaves, and stays as an offline one */
 };
 
 /* A frame that rides in the section. */
 struct rider {
 	mmu_release_fn *release;
 	uint32_t pfn;
-	bool is_new; /* goes back if the section fails; else is freed if it succeeds */
+	uint8_t kind;
 };
 
 struct hook {
@@ -58,13 +66,12 @@ struct mmu_batch {
 	bool masked; /* upcalls, before the section */
 	bool ending; /* riders and hooks are served: nobody may queue */
 	bool sync;
-	int failed; /* sync mode: the first error */
+	int failed; /* the section can't succeed any more: sync mode's first error, or a rollback's -EIO */
 	struct mmu_batch_mark n, sent;
 
 	/* TLB work that is due: after what has been queued, unless a later entry flushes it anyway. */
 	unsigned int invlpgs;
 	bool flush;
-	bool upper; /* a change of an L2-L4 entry is in the call being filled */
 	uint64_t invlpg[MMU_BATCH_INVLPGS];
 
 	struct mmu_batch_error error;
@@ -78,12 +85,30 @@ struct mmu_batch {
 	struct hook hooks[HOOKS_MAX];
 };
 
+static inline void frame_set_flag(struct frame *frame, unsigned int flag, bool on)
+{
+	if (on)
+		frame->flags |= (uint8_t)flag;
+	else
+		frame->flags &= (uint8_t)~flag;
+}
+
 /* This vCPU's. */
 struct mmu_batch *mmu_batch_this(void);
 
 /* Sends what has not been sent, and the TLB work that is due. Returns 0 or the first failure, noted
  * in ->error; what was done before it stays done. */
 __must_check int mmu_batch_send(struct mmu_batch *b);
+
+/* Full flush or INVLPGs, whichever is due, by a call of its own. */
+void mmu_batch_send_tlb(struct mmu_batch *b);
+
+/* Request @at of @seg has been done, or with @back, undone: what its frame is to us from now on. */
+void mmu_batch_entry_done(const struct mmu_batch *b, const struct seg *seg, unsigned int at,
+			  bool back);
+
+/* The same for an operation: pinned or not. */
+void mmu_batch_op_done(const struct mmu_batch *b, const struct seg *seg, bool back);
 
 /*
  * Ends everything behind @mark: with @rc 0 as done, else it undoes what was sent of it and drops

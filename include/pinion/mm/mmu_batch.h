@@ -26,7 +26,8 @@
  * quarantine (OWNER_QUARANTINE), and the result is -EIO.
  *
  * TLB work is collected, and coalesced: nothing for an entry that was not present; one full flush instead of many
- * INVLPGs; and nothing at all where a change of an L2-L4 entry later in the same call flushes anyway.
+ * INVLPGs; and nothing at all where a change of an L2-L4 entry later in the section flushes anyway. (Not an earlier one:
+ * Xen restarts the call after an upper entry that was replaced or cleared, and flushes before it goes on.)
  *
  * Upcalls are masked for the length of a section: Xen may preempt a batch for a pending event, and
  * code that an upcall runs must not find half of one. Trap and event code never uses the queue.
@@ -82,13 +83,15 @@ struct mmu_batch_mark mmu_batch_mark(void);
 /* How many more entries, each with a frame that rides along, the open section has room for. */
 unsigned int mmu_batch_room(void);
 
-/* Drops everything that was queued since @mark, as an end with an error would. */
+/* Drops everything that was queued since @mark, as an end with an error would: its riders and hooks are served with
+ * -EAGAIN. If sync mode has done some of it and Xen refuses to undo that, the section can only end with -EIO. */
 void mmu_batch_rollback(const struct mmu_batch_mark *mark);
 
 /*
  * The functions that queue. Each takes effect in the order of the calls, and returns 0, or -ENOSPC with nothing
- * queued if the section is full; in sync mode also Xen's error, and the section is then failed. Queuing
- * an entry of a table that leaves in the same section panics: by then its page may be anything.
+ * queued if the section is full; in sync mode also Xen's error, and the section is then failed, but a frame that
+ * was to ride is still the caller's. Queuing an entry of a table that leaves in the same section panics: by
+ * then its page may be anything.
  * `who` is for the report of a failure; the macros below give the caller's name.
  */
 
@@ -101,12 +104,13 @@ __must_check int mmu_batch_set_for(const char *who, pfn_t table, unsigned int in
 				   uint64_t va);
 #define mmu_batch_set(...) mmu_batch_set_for(__func__, __VA_ARGS__)
 
-/* The same for a leaf that maps a frame of domain @domid's. */
+/* The same for a leaf that maps a frame of domain @domid's. An undo asks for the old value in the same domain's
+ * name: MMIO and our own frames come back, a third domain's frame does not (-EIO). */
 __must_check int mmu_batch_set_foreign_for(const char *who, pfn_t table, unsigned int index,
 					   uint64_t value, uint64_t va, domid_t domid);
 #define mmu_batch_set_foreign(...) mmu_batch_set_foreign_for(__func__, __VA_ARGS__)
 
-/* What entry @index of a table will be when what is queued has been done. */
+/* What entry @index of a table will be when what is queued has been done. Not for the leaves of the direct map. */
 uint64_t mmu_batch_peek(pfn_t table, unsigned int index);
 
 /*
@@ -125,7 +129,7 @@ __must_check int mmu_batch_make_table_for(const char *who, pfn_t table, mmu_rele
 __must_check int mmu_batch_unmake_table_for(const char *who, pfn_t table, mmu_release_fn *release);
 #define mmu_batch_unmake_table(...) mmu_batch_unmake_table_for(__func__, __VA_ARGS__)
 
-/* A data frame's rights in the direct map. */
+/* A data frame's rights in the direct map. -EINVAL for another frame. */
 __must_check int mmu_batch_direct_for(const char *who, pfn_t pfn, bool writable);
 #define mmu_batch_direct(...) mmu_batch_direct_for(__func__, __VA_ARGS__)
 
@@ -174,13 +178,12 @@ __must_check int mmu_batch_one_for(const char *who, pfn_t table, unsigned int in
 
 /* What the last section that failed failed at. */
 enum mmu_batch_op {
-	MMU_BATCH_NONE,
+	MMU_BATCH_NONE,	   /* nothing that was sent: rc is its caller's own */
 	MMU_BATCH_UPDATE,  /* ptr, val: as in mmu_update */
 	MMU_BATCH_UVA,	   /* the same, by update_va_mapping */
 	MMU_BATCH_PIN,	   /* ptr: the mfn; val: the level */
 	MMU_BATCH_UNPIN,   /* the same */
 	MMU_BATCH_BASEPTR, /* ptr: the mfn */
-	MMU_BATCH_TLB,
 };
 
 struct mmu_batch_error {
@@ -199,7 +202,7 @@ void mmu_batch_print_error(void);
 
 /* What has been done since the start. */
 struct mmu_batch_counters {
-	uint64_t sections; /* that sent something */
+	uint64_t sections; /* done, with something queued */
 	uint64_t ones;	   /* of them by mmu_batch_one(), done */
 	uint64_t mmu_update, update_va_mapping, mmuext_op, multicall; /* calls */
 	uint64_t entries;					      /* of tables */

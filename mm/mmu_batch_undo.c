@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The end of a section, and what it takes back (see <pinion/mm/mmu_batch.h>).
+ *
+ * Undoing goes one request a call, backwards, so that a refusal is that entry's alone and the others are undone.
+ * It is slow, and nobody waits for it. What was refused stays counted as it is in the tables.
+ *
+ * New tables may link each other, and were made in any order: so first all of them lose their links, then
+ * those that nothing links are given back.
+ */
+#include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/mm/p2m.h>
+#include <pinion/xen/hypercall.h>
+#include "mmu_batch_internal.h"
+
+/* Request @at of @seg won't be done after all, or has been undone. */
+static void count_back(const struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	struct frame *table = frame_at(_pfn(seg->table));
+
+	if (table && seg->kind == SEG_SET) {
+		table_count(table, b->requests[at].val, b->old[at]);
+		if (seg->exec)
+			table->flags &= (uint8_t)~FRAME_EXEC;
+	}
+	if (table && seg->kind == SEG_BULK)
+		table->live = (uint16_t)(table->live - seg->live);
+}
+
+/* What undoes the operation of @seg. */
+static struct mmuext_op op_undone(const struct mmu_batch *b, const struct seg *seg)
+{
+	struct mmuext_op op = b->ops[seg->first];
+
+	if (op.cmd == MMUEXT_NEW_BASEPTR)
+		op.arg1.mfn = mfn_x(pfn_to_mfn(_pfn(seg->subject)));
+	else if (op.cmd == MMUEXT_UNPIN_TABLE)
+		op.cmd = MMUEXT_PIN_L1_TABLE + seg->level - 1;
+	else
+		op.cmd = MMUEXT_UNPIN_TABLE;
+	return op;
+}
+
+static void undo_op(struct mmu_batch *b, const struct seg *seg)
+{
+	struct mmuext_op op = op_undone(b, seg);
+
+	if (hypercall_mmuext_op(&op, 1, NULL, DOMID_SELF)) {
+		b->error.stuck++;
+		return;
+	}
+	mmu_batch_op_done(b, seg, true);
+	b->error.undone++;
+}
+
+/*
+ * Xen keeps what request @at wrote. If an earlier request wrote the same entry, then it is this value
+ * that undoing that one replaces.
+ */
+static void entry_stuck(struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	const struct frame *table = frame_at(_pfn(seg->table));
+	unsigned int i;
+
+	if (table && table->owner == OWNER_KERNEL)
+		panic("a change of the kernel's own table, pfn %#x, can't be undone", seg->table);
+	for (i = at; i-- > 0;) {
+		if (b->requests[i].ptr == b->requests[at].ptr) {
+			b->requests[i].val = b->requests[at].val;
+			break;
+		}
+	}
+	b->error.stuck++;
+}
+
+static void undo_entry(struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	struct mmu_update request = { .ptr = b->requests[at].ptr, .val = b->old[at] };
+
+	if (hypercall_mmu_update(&request, 1, NULL, seg->domid)) {
+		entry_stuck(b, seg, at);
+		return;
+	}
+	mmu_batch_entry_done(b, seg, at, true);
+	count_back(b, seg, at);
+	b->error.undone++;
+}
+
+/* Undoes what was sent of the segments from @first on, and counts back what was not. */
+static void undo(struct mmu_batch *b, unsigned int first)
+{
+	const struct seg *seg;
+	unsigned int i, at;
+
+	b->error.undone = 0;
+	b->error.stuck = 0;
+	for (i = b->n.segs; i-- > first;) {
+		seg = &b->segs[i];
+		if (seg->kind == SEG_OP && seg->first < b->sent.ops)
+			undo_op(b, seg);
+		if (seg->kind == SEG_OP)
+			continue;
+		for (at = seg->first + seg->count; at-- > seg->first;) {
+			if (at < b->sent.requests)
+				undo_entry(b, seg, at);
+			else
+				count_back(b, seg, at);
+		}
+	}
+	b->counters.undone += b->error.undone;
+	b->counters.stuck += b->error.stuck;
+	if (b->error.undone + b->error.stuck > 0) {
+		b->flush = true;
+		mmu_batch_send_tlb(b);
+	}
+}
+
+static void release(const struct rider *rider)
+{
+	if (rider->release)
+		rider->release(_pfn(rider->pfn));
+}
+
+static void quarantine(struct mmu_batch *b, struct frame *frame)
+{
+	b->counters.quarantined += frame->owner != OWNER_QUARANTINE;
+	frame->owner = OWNER_QUARANTINE;
+}
+
+/* A new table of a failed section, whose undoing made it plain memory again. */
+static bool is_offline_again(const struct frame *frame)
+{
+	return frame->kind == FRAME_TABLE && (frame->flags & FRAME_OFFLINE);
+}
+
+static void drop_links(pfn_t table)
+{
+	const struct frame *frame = frame_at(table);
+	unsigned int i;
+
+	for (i = 0; frame->level > 1 && frame->live > 0 && i < TABLE_ENTRIES; i++)
+		if (!(frame->level == 4 && l4_slot_is_xens(i)))
+			table_store(table, i, 0);
+}
+
+/* The section has failed, and what links the new tables had is gone. */
+static void rider_failed(struct mmu_batch *b, const struct rider *rider)
+{
+	struct frame *frame = frame_at(_pfn(rider->pfn));
+
+	/* Before there is a frame table: its memory, if all of the section is undone. */
+	if (!frame && rider->kind == RIDER_NEW && !b->error.stuck)
+		release(rider);
+	if (!frame || frame->kind != FRAME_TABLE)
+		return;
+	if (rider->kind != RIDER_NEW) {
+		/* With its link back it is what it was. */
+		frame->flags &= (uint8_t)~FRAME_LEAVING;
+		if (b->error.stuck && frame->parents == 0 &&
+		    !(frame->flags & (FRAME_PINNED | FRAME_OFFLINE)))
+			quarantine(b, frame);
+		return;
+	}
+	if (!is_offline_again(frame) || frame->parents > 0) {
+		quarantine(b, frame);
+		return;
+	}
+	table_forget(_pfn(rider->pfn));
+	release(rider);
+}
+
+/* In two rounds: tables made in the section may link each other. */
+static void riders_failed(struct mmu_batch *b, unsigned int first)
+{
+	const struct rider *rider;
+	const struct frame *frame;
+	unsigned int i;
+
+	for (i = first; i < b->n.riders; i++) {
+		rider = &b->riders[i];
+		frame = frame_at(_pfn(rider->pfn));
+		if (rider->kind == RIDER_NEW && frame && is_offline_again(frame))
+			drop_links(_pfn(rider->pfn));
+	}
+	for (i = b->n.riders; i-- > first;)
+		rider_failed(b, &b->riders[i]);
+}
+
+/* The section is done: a table that leaves is plain memory already, as Xen sees it. */
+static void rider_done(const struct rider *rider)
+{
+	struct frame *frame = frame_at(_pfn(rider->pfn));
+
+	if (rider->kind == RIDER_NEW)
+		return;
+	if (frame && frame->kind == FRAME_TABLE) {
+		frame->flags &= (uint8_t)~FRAME_LEAVING;
+		frame->flags |= FRAME_OFFLINE;
+	}
+	if (rider->kind == RIDER_STAYS)
+		return;
+	if (frame && frame->kind == FRAME_TABLE) {
+		ASSERT(frame->parents == 0);
+		table_forget(_pfn(rider->pfn));
+	}
+	release(rider);
+}
+
+/* Whether tables have entries queued, for the segments [@first, @end). */
+static void mark_queued(const struct mmu_batch *b, unsigned int first, unsigned int end, bool on)
+{
+	struct frame *frame;
+	unsigned int i;
+
+	for (i = first; i < end; i++) {
+		const struct seg *seg = &b->segs[i];
+		bool own = seg->kind == SEG_SET || seg->kind == SEG_BULK;
+
+		frame = seg->kind == SEG_OP ? NULL
+					    : frame_at(_pfn(own ? seg->table : seg->subject));
+		if (frame)
+			frame_set_flag(frame, FRAME_QUEUED, on);
+	}
+}
+
+int mmu_batch_finish(struct mmu_batch *b, const struct mmu_batch_mark *mark, int rc)
+{
+	unsigned int i;
+
+	if (rc) {
+		undo(b, mark->segs);
+		if (b->error.stuck)
+			rc = -EIO;
+	}
+	mark_queued(b, mark->segs, b->n.segs, false);
+	mark_queued(b, 0, mark->segs, true);
+	b->ending = true;
+	for (i = mark->riders; !rc && i < b->n.riders; i++)
+		rider_done(&b->riders[i]);
+	if (rc)
+		riders_failed(b, mark->riders);
+	for (i = mark->hooks; i < b->n.hooks; i++)
+		b->hooks[i].fn(b->hooks[i].ctx, rc);
+	b->ending = false;
+	b->n = *mark;
+	/* A segment of which only a part was sent is not counted in sent.segs. */
+	if (b->sent.segs > mark->segs)
+		b->sent.segs = mark->segs;
+	if (b->sent.requests > mark->requests)
+		b->sent.requests = mark->requests;
+	if (b->sent.ops > mark->ops)
+		b->sent.ops = mark->ops;
+	/* What else was to be flushed was not remembered entry by entry. */
+	b->invlpgs = 0;
+	b->flush = mark->segs > 0;
+	return rc;
+}
+
+/* A table in quarantine that nothing links leaves like any other. */
+static bool recover(pfn_t table)
+{
+	const struct frame *frame = frame_at(table);
+	int rc = 0;
+
+	if (frame->parents > 0)
+		return false;
+	mmu_batch_begin();
+	if (frame->flags & FRAME_PINNED)
+		rc = mmu_batch_unpin(table, frame->level);
+	if (!rc)
+		rc = mmu_batch_unmake_table(table, table_release);
+	return mmu_batch_end(rc) == 0;
+}
+
+uint64_t mmu_batch_retry_quarantine(void)
+{
+	struct mmu_batch *b = mmu_batch_this();
+	uint64_t left, recovered, pfn;
+
+	/* One that is recovered may have linked others. */
+	do {
+		left = 0;
+		recovered = 0;
+		for (pfn = 0; pfn < pfn_x(frame_table_end()); pfn++) {
+			const struct frame *frame = frame_at(_pfn(pfn));
+
+			if (!frame || frame->owner != OWNER_QUARANTINE)
+				continue;
+			if (recover(_pfn(pfn)))
+				recovered++;
+			else
+				left++;
+		}
+		b->counters.recovered += recovered;
+	} while (left > 0 && recovered > 0);
+	return left;
+}
