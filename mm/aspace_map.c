@@ -59,20 +59,6 @@ static int frames_unfit(const struct range_op *op, const struct piece *p)
 	return 0;
 }
 
-/* What 512 frames of a run have in common: one instruction each. => they are in the frame table */
-static uint32_t run_common(uint64_t first)
-{
-	const struct frame *frames = frame_table + first, *end = frames + TABLE_ENTRIES;
-	uint32_t common = UINT32_MAX;
-	unsigned int i;
-
-	for (; frames < end; frames += 16)
-#pragma GCC unroll 16
-		for (i = 0; i < 16; i++)
-			common &= frame_word(&frames[i]);
-	return common;
-}
-
 /* Whether the piece's pfns are one aligned run of frames that the direct map's own L1 maps, all plain. */
 static bool is_block(const struct range_op *op, const struct piece *p)
 {
@@ -86,7 +72,7 @@ static bool is_block(const struct range_op *op, const struct piece *p)
 	for (i = 0; op->pfns && i < TABLE_ENTRIES; i++)
 		if (pfn_x(op->pfns[p->page + i]) != first + i)
 			return false;
-	return (run_common(first) & FRAME_WORD_PLAIN) == FRAME_WORD_PLAIN;
+	return frame_plain[first / TABLE_ENTRIES] == TABLE_ENTRIES;
 }
 
 static int map_shared(struct range_op *op, struct piece *p)
@@ -116,7 +102,7 @@ static bool is_giant_block(const struct range_op *op, const struct piece *p)
 	if (pfn + pages > frame_table_nr)
 		return false;
 	for (pages += pfn; pfn < pages; pfn += TABLE_ENTRIES)
-		if ((run_common(pfn) & FRAME_WORD_PLAIN) != FRAME_WORD_PLAIN)
+		if (frame_plain[pfn / TABLE_ENTRIES] < TABLE_ENTRIES)
 			return false;
 	return true;
 }

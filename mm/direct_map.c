@@ -222,7 +222,6 @@ int direct_map_protect(pfn_t pfn, uint64_t flags)
 			   (uintptr_t)direct_va(pfn));
 	if (rc || !frame || frame->kind != FRAME_DATA)
 		return rc;
-	frame->flags &= (uint8_t)~FRAME_PLAIN;
-	frame->flags |= (flags & PTE_RW) ? FRAME_PLAIN : 0;
+	frame_set_plain(pfn_x(pfn), flags & PTE_RW);
 	return 0;
 }

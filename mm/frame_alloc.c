@@ -73,6 +73,18 @@ static void release(uint64_t n, unsigned int order)
 	list_add(n, order);
 }
 
+/* All frames of a block become plain data (@by 1), or cease to be (-1). */
+static void count_plain(uint64_t n, unsigned int order, int by)
+{
+	uint64_t end = n + (UINT64_C(1) << order);
+
+	if (order < 9)
+		frame_count_plain(n, by * (1 << order));
+	else
+		for (; n < end; n += TABLE_ENTRIES)
+			frame_count_plain(n, by * TABLE_ENTRIES);
+}
+
 /* Marks the frames of a block as @kind and @owner's, all else cleared. */
 static void mark(uint64_t n, unsigned int order, enum frame_kind kind, enum frame_owner owner)
 {
@@ -104,6 +116,7 @@ int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
 		list_add(n + (UINT64_C(1) << have), have);
 	}
 	mark(n, order, FRAME_DATA, owner);
+	count_plain(n, order, 1);
 	nr_free -= UINT64_C(1) << order;
 	*pfn = _pfn(n);
 	return 0;
@@ -152,6 +165,7 @@ int frame_try_free(pfn_t pfn, unsigned int order)
 		return 0;
 	}
 	mark(n, order, FRAME_FREE, OWNER_NONE);
+	count_plain(n, order, -1);
 	release(n, order);
 	return 0;
 }
@@ -194,6 +208,7 @@ static void take_over(pfn_t start, uint64_t nr)
 		while (n + (UINT64_C(1) << order) > end)
 			order--;
 		mark(n, order, FRAME_FREE, OWNER_NONE);
+		count_plain(n, order, -1);
 		release(n, order);
 		n += UINT64_C(1) << order;
 	}

@@ -12,6 +12,7 @@
 
 struct frame *frame_table;
 uint64_t frame_table_nr;
+uint16_t *frame_plain;
 static struct frame_run own;
 
 uint64_t frame_table_pages(void)
@@ -109,9 +110,20 @@ static void enter_read_only(void)
 		frame_at(pfn)->flags = 0;
 }
 
+static void count_plain(void)
+{
+	uint64_t pfn;
+
+	for (pfn = 0; pfn < frame_table_nr; pfn++)
+		if ((frame_word(&frame_table[pfn]) & FRAME_WORD_PLAIN) == FRAME_WORD_PLAIN)
+			frame_count_plain(pfn, 1);
+}
+
 int frame_table_init(const struct boot_info *bi)
 {
-	uint64_t end = pfn_x(direct_map_end()), pages = frames_up(end * sizeof(struct frame)), pfn;
+	uint64_t end = pfn_x(direct_map_end()), pfn;
+	uint64_t runs = (end + TABLE_ENTRIES - 1) / TABLE_ENTRIES;
+	uint64_t pages = frames_up(end * sizeof(struct frame) + runs * sizeof(*frame_plain));
 	struct frame_run kernel = kernel_map_tables();
 	int rc = boot_alloc_run(pages, &own.start);
 
@@ -121,6 +133,7 @@ int frame_table_init(const struct boot_info *bi)
 	frame_table = direct_va(own.start);
 	memset(frame_table, 0, pages << PAGE_SHIFT);
 	frame_table_nr = end;
+	frame_plain = (uint16_t *)(frame_table + end);
 	for (pfn = 0; pfn < end; pfn++) {
 		if (p2m_kind(&kernel_p2m, _pfn(pfn)) != P2M_RAM)
 			continue;
@@ -135,5 +148,7 @@ int frame_table_init(const struct boot_info *bi)
 	set_owner(&kernel, OWNER_KERNEL);
 	set_ring(&bi->console);
 	set_ring(&bi->store);
-	return enter_tables();
+	rc = enter_tables();
+	count_plain();
+	return rc;
 }

@@ -22,7 +22,7 @@ void mmu_batch_entry_done(const struct mmu_batch *b, const struct seg *seg, unsi
 	if (seg->kind == SEG_MAKE && subject)
 		frame_set_flag(subject, FRAME_OFFLINE, writable);
 	if (seg->kind == SEG_DIRECT && subject)
-		frame_set_flag(subject, FRAME_PLAIN, writable);
+		frame_set_plain(seg->subject, writable);
 }
 
 void mmu_batch_op_done(const struct mmu_batch *b, const struct seg *seg, bool back)

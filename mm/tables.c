@@ -44,6 +44,7 @@ int table_begin(pfn_t pfn, unsigned int level, bool clear)
 		.level = (uint8_t)level,
 		.flags = FRAME_OFFLINE,
 	};
+	frame_count_plain(pfn_x(pfn), -1);
 	return 0;
 }
 
@@ -62,6 +63,7 @@ void table_forget(pfn_t pfn)
 		.flags = FRAME_PLAIN,
 		.backend = frame->backend,
 	};
+	frame_count_plain(pfn_x(pfn), 1);
 }
 
 void table_release(pfn_t pfn)

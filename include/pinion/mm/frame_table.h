@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pinion/arch/pte.h>
 #include <pinion/boot/boot_info.h>
 #include <pinion/lib/compiler.h>
 #include <pinion/mm/frames.h>
@@ -121,6 +122,29 @@ __must_check int frame_table_init(const struct boot_info *bi);
  * who go over many frames. */
 extern struct frame *frame_table;
 extern uint64_t frame_table_nr;
+
+/*
+ * How many frames of each aligned run of 512 are plain data: whether a whole run is can be seen without a look
+ * at each. Whoever makes a frame plain data, or something else, says so with frame_count_plain().
+ */
+extern uint16_t *frame_plain;
+
+/* @by more (less, if negative) of the frames of @pfn's run are plain data. */
+static inline void frame_count_plain(uint64_t pfn, int by)
+{
+	uint16_t *plain = &frame_plain[pfn / TABLE_ENTRIES];
+
+	*plain = (uint16_t)(*plain + by);
+}
+
+/* A data frame is writable in the direct map from now on, or not. */
+static inline void frame_set_plain(uint64_t pfn, bool plain)
+{
+	struct frame *frame = &frame_table[pfn];
+
+	frame_count_plain(pfn, (int)plain - !!(frame->flags & FRAME_PLAIN));
+	frame->flags = (uint8_t)((frame->flags & ~FRAME_PLAIN) | (plain ? FRAME_PLAIN : 0));
+}
 
 /* The entry of @pfn, or NULL if it has none. */
 static inline struct frame *frame_at(pfn_t pfn)
