@@ -56,6 +56,18 @@ int aspace_exec_queue(pfn_t pfn, int by)
 	return rc;
 }
 
+int aspace_exec_over(pfn_t pfn)
+{
+	int rc;
+
+	if (frame_at(pfn)->execs > 0)
+		return aspace_exec_queue(pfn, -1);
+	rc = mmu_batch_direct(pfn, true);
+	if (!rc)
+		nr_exec--;
+	return rc;
+}
+
 void aspace_leaves_gone(pfn_t l1)
 {
 	unsigned int i;

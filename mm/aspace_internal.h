@@ -14,6 +14,9 @@
 __must_check int aspace_exec_queue(pfn_t pfn, int by);
 void aspace_exec_count(pfn_t pfn, int by);
 
+/* The last leaf that maps the frame executable is gone, whether its count has been brought down to 0 already or is 1. */
+__must_check int aspace_exec_over(pfn_t pfn);
+
 /* Why a frame can't be executable: -EINVAL for one that is no data of ours, -EBUSY if it must stay as it is (text,
  * a frame of a shared block), or 0. */
 __must_check int aspace_exec_unfit(pfn_t pfn);

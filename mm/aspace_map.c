@@ -221,36 +221,69 @@ static int map_stores(struct range_op *op, struct piece *p)
 	return 0;
 }
 
-/*
- * Requests for the selected entries of a live L1. If @look, frames and slots are looked at in the same pass: *@taken is what the
- * slots hold, ORed, and what the frames have in common is returned, as by fill().
- */
-static inline uint32_t ask(const struct range_op *op, const struct piece *p,
-			   const struct mmu_batch_room *room, bool look, uint64_t *taken)
+/* Of the pfns below this the frames are in one array, kernel_p2m.linear, and in the frame table. */
+static uint64_t linear_end(void)
 {
-	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn, i;
-	const uint64_t *l1 = table_entries(p->table[1]);
-	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
-	uint64_t run = op->first + p->page - p->at, *old = room->old, all = 0;
-	struct mmu_update *request = room->requests;
+	return kernel_p2m.linear_end < frame_table_nr ? kernel_p2m.linear_end : frame_table_nr;
+}
+
+/*
+ * Requests for the selected entries of a live L1, of the frames at @pfns[its index], or if that is NULL of a run that has
+ * @run at index 0. With @look frames and slots are looked at in the same pass: *@taken is what the slots hold, ORed,
+ * and what the frames have in common is returned, as by fill().
+ */
+static inline __always_inline uint32_t ask(const struct range_op *op, const struct piece *p,
+					   const struct mmu_batch_room *room, const pfn_t *pfns,
+					   uint64_t run, bool look, uint64_t *taken)
+{
+	uint64_t flags = leaf_flags(op->user, op->rights), end = linear_end(), all = 0, pfn, mfn;
+	const uint64_t *linear = kernel_p2m.linear, *l1 = table_entries(p->table[1]);
 	const struct frame *frames = frame_table;
+	struct mmu_update *request = room->requests;
+	uint64_t ptr = room->ptr;
 	uint32_t common = UINT32_MAX;
 
-	FOR_SELECTED (i, p) {
-		pfn = pfns ? pfn_x(pfns[i]) : run + i;
-		if (look && pfn >= nr)
-			return 0;
-		if (look) {
-			common &= frame_word(&frames[pfn]);
-			all |= l1[i];
+	FOR_MASK_WORDS(word, p)
+	{
+		FOR_WORD_BITS(i, p->mask[word])
+		{
+			pfn = pfns ? pfn_x(pfns[i]) : run + i;
+			if (unlikely(pfn >= end)) {
+				if (pfn >= frame_table_nr)
+					return 0;
+				mfn = ram_mfn(pfn);
+			} else {
+				mfn = linear[pfn];
+			}
+			if (look) {
+				common &= frame_word(&frames[pfn]);
+				all |= l1[i];
+			}
+			request->ptr = ptr + i * sizeof(uint64_t);
+			request->val = mfn << PAGE_SHIFT | flags;
+			request++;
 		}
-		request->ptr = room->ptr + i * sizeof(uint64_t);
-		request->val = ram_mfn(pfn) << PAGE_SHIFT | flags;
-		request++;
-		*old++ = 0;
+		if (pfns)
+			pfns += 64;
+		run += 64;
+		l1 += 64;
+		ptr += 64 * sizeof(uint64_t);
 	}
 	*taken = all;
 	return common;
+}
+
+/* What the planner's way 'entries' asks for, each kind of list by a loop of its own. */
+static uint32_t ask_all(const struct range_op *op, const struct piece *p,
+			const struct mmu_batch_room *room, uint64_t *taken)
+{
+	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
+	uint64_t run = op->first + p->page - p->at;
+
+	if (!pfns)
+		return ask(op, p, room, NULL, run, true, taken);
+	return op->checked ? ask(op, p, room, pfns, 0, false, taken)
+			   : ask(op, p, room, pfns, 0, true, taken);
 }
 
 static int map_entries(struct range_op *op, struct piece *p)
@@ -266,32 +299,60 @@ static int map_entries(struct range_op *op, struct piece *p)
 	rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
-	common = op->checked ? ask(op, p, &room, false, &taken) : ask(op, p, &room, true, &taken);
+	common = ask_all(op, p, &room, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
 	rc = unfit(op, p, common);
 	if (rc)
 		return rc;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	return mmu_batch_close(p->table[1], p->selected, 1, range_table_va(op, p));
+	return mmu_batch_close(p->table[1], p->selected, MMU_BATCH_MAP, range_table_va(op, p));
+}
+
+/* What the frames of selected pages have in common, and all that their slots hold in *@taken; 0 if a pfn has no entry in the
+ * frame table. @l1 may be NULL. */
+static inline __always_inline uint32_t look_at(const struct piece *p, const pfn_t *pfns,
+					       uint64_t run, const uint64_t *l1, uint64_t *taken)
+{
+	uint64_t nr = frame_table_nr, all = 0, pfn;
+	const struct frame *frames = frame_table;
+	uint32_t common = UINT32_MAX;
+
+	FOR_MASK_WORDS(word, p)
+	{
+		FOR_WORD_BITS(i, p->mask[word])
+		{
+			pfn = pfns ? pfn_x(pfns[i]) : run + i;
+			if (pfn >= nr)
+				return 0;
+			common &= frame_word(&frames[pfn]);
+			if (l1)
+				all |= l1[i];
+		}
+		if (pfns)
+			pfns += 64;
+		if (l1)
+			l1 += 64;
+		run += 64;
+	}
+	*taken = all;
+	return common;
 }
 
 /* All that can be wrong, without a change. */
 static int map_check(struct range_op *op, const struct piece *p)
 {
 	const uint64_t *l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
-	uint32_t common = UINT32_MAX;
-	uint64_t pfn, taken = 0;
-	unsigned int i;
+	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
+	uint64_t run = op->first + p->page - p->at, taken = 0;
+	uint32_t common;
 
-	FOR_SELECTED (i, p) {
-		pfn = op_pfn(op, p->page + i - p->at);
-		if (pfn >= frame_table_nr)
-			return -EINVAL;
-		common &= frame_word(&frame_table[pfn]);
-		if (l1)
-			taken |= l1[i];
-	}
+	if (!pfns)
+		common = look_at(p, NULL, run, l1, &taken);
+	else if (l1)
+		common = look_at(p, pfns, 0, table_entries(p->table[1]), &taken);
+	else
+		common = look_at(p, pfns, 0, NULL, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
 	return op->rights == ASPACE_RX ? frames_unfit(op, p) : unfit(op, p, common);

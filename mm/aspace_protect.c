@@ -79,24 +79,55 @@ static int journal_note(struct range_op *op, uint64_t page, enum aspace_rights r
 	return 0;
 }
 
-/* Holes are found, and what the rights are is noted. */
+/* Leaf by leaf. @last is what the leaf before had. */
+static int note_word(struct range_op *op, const struct piece *p, uint64_t word, uint64_t *last)
+{
+	const uint64_t *l1 = table_entries(p->table[1]) + word * 64;
+	uint64_t bits;
+	int rc;
+
+	FOR_WORD_BITS(i, p->mask[word])
+	{
+		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
+		if (bits == *last)
+			continue;
+		if (!(bits & PTE_P))
+			return -ENOENT;
+		*last = bits;
+		rc = journal_note(op, p->page + word * 64 + i - p->at,
+				  rights_of(combine(p->upper, bits)));
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/*
+ * Holes are found, and what the rights are is noted: word by word, as long as all leaves have what the ones before them
+ * had.
+ */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
-	uint64_t i, bits, last = 0; /* no leaf that is present has none of these */
+	uint64_t last = 0; /* no leaf that is present has none of these */
 	const uint64_t *l1;
 	int rc;
 
 	if (p->bottom > 1)
 		return -ENOENT;
 	l1 = table_entries(p->table[1]);
-	FOR_SELECTED (i, p) {
-		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
-		if (bits == last)
+	FOR_MASK_WORDS(word, p)
+	{
+		uint64_t all = last, any = last;
+
+		FOR_WORD_BITS(i, p->mask[word])
+		{
+			all &= l1[i];
+			any |= l1[i];
+		}
+		l1 += 64;
+		if (((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
 			continue;
-		if (!(bits & PTE_P))
-			return -ENOENT;
-		last = bits;
-		rc = journal_note(op, p->page + i - p->at, rights_of(combine(p->upper, bits)));
+		rc = note_word(op, p, word, &last);
 		if (rc)
 			return rc;
 	}
@@ -245,84 +276,6 @@ static int protect_rewrite(struct range_op *op, struct piece *p)
 	return range_rewrite(op, p, want, true);
 }
 
-/* No leaf is executable, and the entries above allow what is asked: RW bits alone. */
-static int protect_entries(struct range_op *op, struct piece *p)
-{
-	const uint64_t *l1 = table_entries(p->table[1]);
-	uint64_t set = (op->rights == ASPACE_RW ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0);
-	uint64_t keep = LEAF_KEPT & ~(PTE_RW | PTE_D), leaf, i;
-	struct mmu_batch_room room;
-	struct mmu_update *request;
-	uint64_t *old;
-	int rc = mmu_batch_open(p->table[1], &room);
-
-	if (rc)
-		return rc;
-	request = room.requests;
-	old = room.old;
-	FOR_SELECTED (i, p) {
-		leaf = l1[i];
-		if (((leaf ^ set) & PTE_RW) == 0)
-			continue;
-		request->ptr = room.ptr + i * sizeof(uint64_t);
-		request->val = (leaf & keep) | set;
-		request++;
-		*old++ = leaf;
-	}
-	if (request == room.requests)
-		return 0;
-	return mmu_batch_close(p->table[1], (unsigned int)(request - room.requests), 0,
-			       range_table_va(op, p));
-}
-
-/*
- * Leaves that become executable, of frames that are so elsewhere, or cease to be: NX bits alone, and the direct map changes
- * only when the last is gone. Returns 1, with nothing changed, if a leaf or a frame is in the way.
- */
-static int protect_nx(struct range_op *op, struct piece *p)
-{
-	const uint64_t *l1 = table_entries(p->table[1]), nx = op->rights == ASPACE_RX ? 0 : PTE_NX;
-	struct exec_list *list = nx ? op->gone : op->come;
-	uint64_t keep = LEAF_KEPT & ~PTE_NX, user = op->user ? PTE_US : 0, leaf, pfn, i;
-	struct mmu_batch_room room;
-	struct mmu_update *request;
-	unsigned int before;
-	uint64_t *old;
-	int rc = range_room(op, p, p->selected);
-
-	if (!rc && list->nr + p->selected > TABLE_ENTRIES)
-		rc = range_flush(op, p, false);
-	if (!rc)
-		rc = mmu_batch_open(p->table[1], &room);
-	if (rc)
-		return rc;
-	before = list->nr;
-	request = room.requests;
-	old = room.old;
-	FOR_SELECTED (i, p) {
-		leaf = l1[i];
-		if (((leaf ^ nx) & PTE_NX) == 0 && !(leaf & PTE_RW))
-			continue;
-		pfn = pfn_x(table_below(leaf));
-		if ((leaf & PTE_RW) || (!nx && frame_table[pfn].execs == 0))
-			goto in_the_way;
-		frame_table[pfn].execs += !nx;
-		list->pfn[list->nr++] = (uint32_t)pfn;
-		request->ptr = room.ptr + i * sizeof(uint64_t);
-		request->val = (leaf & keep) | nx | user;
-		request++;
-		*old++ = leaf;
-	}
-	if (request == room.requests)
-		return 0;
-	return mmu_batch_close(p->table[1], (unsigned int)(request - room.requests), 0,
-			       range_table_va(op, p));
-in_the_way:
-	while (list->nr > before)
-		frame_table[list->pfn[--list->nr]].execs -= !nx;
-	return 1;
-}
-
 /* The leaves change. */
 static int protect_leaves(struct range_op *op, struct piece *p)
 {
@@ -338,7 +291,7 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 	if (op->rights != ASPACE_RW && !is_shared(p->table[1]) && p->upper == PTE_RW &&
 	    !(frame->flags & (FRAME_QUEUED | FRAME_OFFLINE | FRAME_FOREIGN)) &&
 	    (op->rights == ASPACE_RX || (frame->flags & FRAME_EXEC)))
-		rc = protect_nx(op, p);
+		rc = range_nx_entries(op, p);
 	if (rc <= 0)
 		return rc;
 	rc = op->rights == ASPACE_RX ? narrow_leaves(op, p) : 0;
@@ -352,7 +305,7 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 	if (planner_choose(&work) == WAY_REBUILD)
 		return protect_rewrite(op, p);
 	rc = range_room(op, p, p->selected);
-	return rc ? rc : protect_entries(op, p);
+	return rc ? rc : range_rw_entries(op, p);
 }
 
 /* Whether all is mapped that a piece selects. */

@@ -277,7 +277,10 @@ int range_exec_going(struct range_op *op, const struct piece *p)
 	return 0;
 }
 
-/* Frames that no longer are executable: writable in the direct map, unless another leaf counts. */
+/*
+ * Frames that no longer are executable: writable in the direct map, unless another leaf counts. Those whose count is 0 were
+ * counted ahead (aspace_rights.c).
+ */
 static void widen(struct exec_list *list)
 {
 	unsigned int i, last = 0;
@@ -296,7 +299,7 @@ static void widen(struct exec_list *list)
 		return;
 	mmu_batch_begin();
 	for (i = 0; i < last && !rc; i++)
-		rc = aspace_exec_queue(_pfn(list->pfn[i]), -1);
+		rc = aspace_exec_over(_pfn(list->pfn[i]));
 	if (mmu_batch_end(rc))
 		panic("a frame that was executable can't be made writable");
 }

@@ -44,6 +44,21 @@ struct piece {
 		     bits_ && ((i) = word_ * 64 + (unsigned int)__builtin_ctzl(bits_), true); \
 		     bits_ &= bits_ - 1)
 
+/*
+ * The same for loops in which each instruction counts, with the index in its word alone: pointers into the table
+ * move once a word.
+ *
+ *     FOR_MASK_WORDS (word, p) {
+ *             const uint64_t *leaves = l1 + word * 64;
+ *             FOR_WORD_BITS (i, p->mask[word])
+ *                     all |= leaves[i];
+ *     }
+ */
+#define FOR_MASK_WORDS(word, p) for (uint64_t word = 0; word < MASK_WORDS; word++)
+#define FOR_WORD_BITS(i, bits)           \
+	for (uint64_t left_ = (bits), i; \
+	     left_ && ((i) = (unsigned int)__builtin_ctzl(left_), true); left_ &= left_ - 1)
+
 struct exec_list {
 	unsigned int nr;
 	uint32_t pfn[TABLE_ENTRIES];
@@ -146,6 +161,14 @@ __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint6
 
 /* Entries of p's L2, with what the L3 entry narrows narrowed in them, into @copy, which is empty and offline. */
 void range_copy_l2(const struct piece *p, pfn_t copy);
+/*
+ * The selected leaves get op->rights by requests. range_rw_entries(): none is executable, and the entries above
+ * allow what is asked, so RW bits are all that changes. range_nx_entries(): leaves that become executable, of
+ * frames that are so elsewhere, or cease to be; NX bits alone, and the direct map changes only when a frame's last one
+ * is gone. It returns 1, with nothing changed, if a leaf or a frame is in the way. => the L1 is live, private, with nothing queued
+ */
+__must_check int range_rw_entries(struct range_op *op, const struct piece *p);
+__must_check int range_nx_entries(struct range_op *op, const struct piece *p);
 
 /* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
  * follows may change one of them alone. One that is kept where it is (table_is_kept) is changed entry by entry. */

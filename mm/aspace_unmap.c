@@ -104,7 +104,7 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) == WAY_REBUILD)
 		return unmap_rewrite(op, p);
-	return mmu_batch_close(p->table[1], work.unmap, -1, range_table_va(op, p));
+	return mmu_batch_close(p->table[1], work.unmap, MMU_BATCH_UNMAP, range_table_va(op, p));
 }
 
 static int unmap_leaves(struct range_op *op, struct piece *p)

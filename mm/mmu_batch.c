@@ -414,7 +414,8 @@ static uint64_t leaf_offset(const struct mmu_update *request)
 	return (request->ptr & PAGE_OFFSET_MASK) / sizeof(uint64_t) << PAGE_SHIFT;
 }
 
-int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int live, uint64_t va)
+int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, enum mmu_batch_kind kind,
+			uint64_t va)
 {
 	struct mmu_batch *b = mmu_batch_this();
 	struct frame *frame = frame_at(table);
@@ -425,16 +426,19 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int li
 	seg = add_seg(b, SEG_BULK, who);
 	seg->table = (uint32_t)pfn_x(table);
 	seg->level = 1;
-	seg->live = (int8_t)live;
+	seg->bulk = (uint8_t)kind;
 	seg->first = b->n.requests;
 	seg->count = (uint16_t)count;
 	if (count == 1 && va)
 		seg->va = va + leaf_offset(&b->requests[seg->first]);
 	b->n.requests = (uint16_t)(b->n.requests + count);
 	frame->flags |= FRAME_QUEUED;
-	frame->live = (uint16_t)(frame->live + live * (int)count);
-	if (live > 0)
+	if (kind == MMU_BATCH_MAP) {
+		frame->live = (uint16_t)(frame->live + count);
 		return queued(b);
+	}
+	if (kind == MMU_BATCH_UNMAP)
+		frame->live = (uint16_t)(frame->live - count);
 	for (i = 0; i < count && !b->flush; i++)
 		tlb_page(b, va ? va + leaf_offset(&b->requests[seg->first + i]) : 0);
 	return queued(b);

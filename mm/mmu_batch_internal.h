@@ -39,7 +39,7 @@ struct seg {
 	domid_t domid; /* whose frames are mapped */
 	uint8_t kind;
 	uint8_t level; /* of the table; 0 before there is a frame table */
-	int8_t live;   /* BULK: what each adds */
+	uint8_t bulk;  /* BULK: enum mmu_batch_kind */
 	bool exec;     /* SET: the table had no executable entry before */
 };
 

@@ -14,6 +14,16 @@
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
 
+static void count_back_bulk(struct frame *table, enum mmu_batch_kind kind, uint64_t leaf)
+{
+	if (kind == MMU_BATCH_MAP)
+		table->live--;
+	else if (kind == MMU_BATCH_UNMAP)
+		table->live++;
+	else if (kind == MMU_BATCH_NX)
+		frame_at(table_below(leaf))->execs += (leaf & PTE_NX) ? 1U : UINT32_MAX;
+}
+
 /* Request @at of @seg won't be done after all, or has been undone. */
 static void count_back(const struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
@@ -25,7 +35,7 @@ static void count_back(const struct mmu_batch *b, const struct seg *seg, unsigne
 			table->flags &= (uint8_t)~FRAME_EXEC;
 	}
 	if (table && seg->kind == SEG_BULK)
-		table->live = (uint16_t)(table->live - seg->live);
+		count_back_bulk(table, (enum mmu_batch_kind)seg->bulk, b->requests[at].val);
 }
 
 /* What undoes the operation of @seg. */
@@ -61,22 +71,40 @@ static void undo_op(struct mmu_batch *b, const struct seg *seg)
 static void entry_stuck(struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
 	const struct frame *table = frame_at(_pfn(seg->table));
-	unsigned int i;
+	const struct seg *before;
 
 	if (table && table->owner == OWNER_KERNEL)
 		panic("a change of the kernel's own table, pfn %#x, can't be undone", seg->table);
-	for (i = at; i-- > 0;) {
-		if (b->requests[i].ptr == b->requests[at].ptr) {
-			b->requests[i].val = b->requests[at].val;
+	for (before = seg; before-- > b->segs;) {
+		if (before->kind != SEG_OP && before->kind != SEG_BULK &&
+		    b->requests[before->first].ptr == b->requests[at].ptr) {
+			b->requests[before->first].val = b->requests[at].val;
 			break;
 		}
 	}
 	b->error.stuck++;
 }
 
+/* Of rights only the one that changed need be known: A and D are nobody's promise. */
+static uint64_t old_value(const struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	if (seg->kind != SEG_BULK)
+		return b->old[at];
+	switch ((enum mmu_batch_kind)seg->bulk) {
+	case MMU_BATCH_MAP:
+		return 0;
+	case MMU_BATCH_RW:
+		return b->requests[at].val ^ PTE_RW;
+	case MMU_BATCH_NX:
+		return b->requests[at].val ^ PTE_NX;
+	default:
+		return b->old[at];
+	}
+}
+
 static void undo_entry(struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
-	struct mmu_update request = { .ptr = b->requests[at].ptr, .val = b->old[at] };
+	struct mmu_update request = { .ptr = b->requests[at].ptr, .val = old_value(b, seg, at) };
 
 	if (hypercall_mmu_update(&request, 1, NULL, seg->domid)) {
 		entry_stuck(b, seg, at);

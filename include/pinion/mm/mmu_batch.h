@@ -151,10 +151,17 @@ __must_check int mmu_batch_new_baseptr_for(const char *who, pfn_t l4, pfn_t old)
 /*
  * Many leaves of one table, written by the caller itself. mmu_batch_open() says where: the next
  * requests and their old values, and how many there is room for. The caller writes them, each with
- * ptr = @ptr + 8 * index, and says with mmu_batch_close() how many. All are of one kind:
- * @live is what one of them adds to the table's live entries (1 mapped, -1 unmapped, 0 changed), and if it
- * was present before, @va is the address that the table's entry 0 maps, or 0.
+ * ptr = @ptr + 8 * index, and says with mmu_batch_close() how many. All are of one kind, @kind:
+ * only of leaves that disappear the old values are to be written too. @va is the address that the table's entry 0
+ * maps, or 0.
  */
+enum mmu_batch_kind {
+	MMU_BATCH_MAP,	 /* they were 0 */
+	MMU_BATCH_UNMAP, /* they become 0 */
+	MMU_BATCH_RW,	 /* only RW changes, in each of them */
+	MMU_BATCH_NX, /* only NX, of frames of ours; who closes has counted them in the frames' execs */
+};
+
 struct mmu_batch_room {
 	struct mmu_update *requests;
 	uint64_t *old;
@@ -164,8 +171,8 @@ struct mmu_batch_room {
 
 /* Returns 0, or -ENOSPC if the section is full, or -EBUSY if entries of the table are queued already. */
 __must_check int mmu_batch_open(pfn_t table, struct mmu_batch_room *room);
-__must_check int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, int live,
-				     uint64_t va);
+__must_check int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count,
+				     enum mmu_batch_kind kind, uint64_t va);
 #define mmu_batch_close(...) mmu_batch_close_for(__func__, __VA_ARGS__)
 
 /*
