@@ -377,7 +377,9 @@ int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 {
 	unsigned int room = mmu_batch_room();
 
-	if (op->offline || room >= n + PIECE_REQUESTS || room == MMU_BATCH_ENTRIES)
+	if (n < PIECE_REQUESTS)
+		n = PIECE_REQUESTS;
+	if (op->offline || room >= n || room == MMU_BATCH_ENTRIES)
 		return 0;
 	return range_flush(op, p, false);
 }

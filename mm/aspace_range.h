@@ -112,7 +112,7 @@ __must_check int range_check_place(const struct aspace *as, uint64_t va, uint64_
 /* Checks the arguments that all have. */
 __must_check int range_check_args(struct aspace *as, const struct aspace_range *range);
 
-/* Makes room for @n requests with their riders, by sending what is queued if need be. */
+/* Makes room for @n requests for leaves, or for new tables with their riders, by sending what is queued if need be. */
 __must_check int range_room(struct range_op *op, const struct piece *p, unsigned int n);
 
 /* Sends what is queued, and opens the next section. @p is not part of what is sent, or with @within, in part. */

@@ -139,7 +139,9 @@ static int unmap_private(struct range_op *op, struct piece *p)
 
 	if (rc || !foreign || frame->live > 0 || frame->holds)
 		return rc;
-	return range_unlink(op, p, 1);
+	if (!op->offline && mmu_batch_room() < PIECE_REQUESTS)
+		rc = range_flush(op, p, true);
+	return rc ? rc : range_unlink(op, p, 1);
 }
 
 static int unmap_piece(struct range_op *op, struct piece *p)
