@@ -72,7 +72,7 @@ static size_t find(const uint64_t *map, size_t nbits, size_t from, uint64_t flip
 		uint64_t word = (map[w] ^ flip) & word_mask(w, from, nbits);
 
 		if (word)
-			return w * BITMAP_WORD_BITS + __builtin_ctzl(word);
+			return w * BITMAP_WORD_BITS + bitmap_lowest(word);
 	}
 	return nbits;
 }

@@ -15,6 +15,7 @@
 #ifndef PINION_MM_ASPACE_RANGE_H
 #define PINION_MM_ASPACE_RANGE_H
 
+#include <pinion/lib/bitmap.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/planner.h>
 #include "aspace_internal.h"
@@ -38,10 +39,10 @@ struct piece {
 };
 
 /* The indices in an L1 of the selected pages of a piece, in order. `break` leaves one word of them only. */
-#define FOR_SELECTED(i, p)                                                                    \
-	for (uint64_t word_ = 0; word_ < MASK_WORDS; word_++)                                 \
-		for (uint64_t bits_ = (p)->mask[word_];                                       \
-		     bits_ && ((i) = word_ * 64 + (unsigned int)__builtin_ctzl(bits_), true); \
+#define FOR_SELECTED(i, p)                                                                      \
+	for (uint64_t word_ = 0; word_ < MASK_WORDS; word_++)                                   \
+		for (uint64_t bits_ = (p)->mask[word_];                                         \
+		     bits_ && ((i) = (__typeof__(i))(word_ * 64 + bitmap_lowest(bits_)), true); \
 		     bits_ &= bits_ - 1)
 
 /*
@@ -55,9 +56,9 @@ struct piece {
  *     }
  */
 #define FOR_MASK_WORDS(word, p) for (uint64_t word = 0; word < MASK_WORDS; word++)
-#define FOR_WORD_BITS(i, bits)           \
-	for (uint64_t left_ = (bits), i; \
-	     left_ && ((i) = (unsigned int)__builtin_ctzl(left_), true); left_ &= left_ - 1)
+#define FOR_WORD_BITS(i, bits)                                                        \
+	for (uint64_t left_ = (bits), i; left_ && ((i) = bitmap_lowest(left_), true); \
+	     left_ &= left_ - 1)
 
 struct exec_list {
 	unsigned int nr;

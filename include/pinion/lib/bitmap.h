@@ -36,6 +36,19 @@ static inline void bitmap_clear(uint64_t *map, size_t i)
 	map[i / BITMAP_WORD_BITS] &= ~(UINT64_C(1) << (i % BITMAP_WORD_BITS));
 }
 
+/*
+ * The lowest one of a word. => there is one
+ * The compiler's own __builtin_ctzl() is an int: around the one instruction that is meant it clears and widens
+ * registers, and loops over page-table entries have some fifteen instructions in all.
+ */
+static inline uint64_t bitmap_lowest(uint64_t word)
+{
+	uint64_t i;
+
+	__asm__("rep bsf %1, %0" : "=r"(i) : "rm"(word) : "cc");
+	return i;
+}
+
 /* All bits of [start, start + count); a count of 0 changes nothing */
 void bitmap_set_range(uint64_t *map, size_t start, size_t count);
 void bitmap_clear_range(uint64_t *map, size_t start, size_t count);
