@@ -79,8 +79,8 @@ static int journal_note(struct range_op *op, uint64_t page, enum aspace_rights r
 	return 0;
 }
 
-/* Leaf by leaf. @last is what the leaf before had. */
-static int note_word(struct range_op *op, const struct piece *p, uint64_t word, uint64_t *last)
+/* Leaf by leaf. */
+static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 {
 	const uint64_t *l1 = table_entries(p->table[1]) + word * 64;
 	uint64_t bits;
@@ -89,11 +89,11 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word, 
 	FOR_WORD_BITS(i, p->mask[word])
 	{
 		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
-		if (bits == *last)
+		if (bits == op->noted)
 			continue;
 		if (!(bits & PTE_P))
 			return -ENOENT;
-		*last = bits;
+		op->noted = bits;
 		rc = journal_note(op, p->page + word * 64 + i - p->at,
 				  rights_of(combine(p->upper, bits)));
 		if (rc)
@@ -108,16 +108,19 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word, 
  */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
-	uint64_t last = 0; /* no leaf that is present has none of these */
 	const uint64_t *l1;
 	int rc;
 
 	if (p->bottom > 1)
 		return -ENOENT;
+	/* No leaf that is present has none of these bits. */
+	if (op->noted_upper != p->upper)
+		op->noted = 0;
+	op->noted_upper = p->upper;
 	l1 = table_entries(p->table[1]);
 	FOR_MASK_WORDS(word, p)
 	{
-		uint64_t all = last, any = last;
+		uint64_t all = op->noted, any = op->noted;
 
 		FOR_WORD_BITS(i, p->mask[word])
 		{
@@ -127,7 +130,7 @@ static int protect_check(struct range_op *op, const struct piece *p)
 		l1 += 64;
 		if (((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
 			continue;
-		rc = note_word(op, p, word, &last);
+		rc = note_word(op, p, word);
 		if (rc)
 			return rc;
 	}
@@ -264,6 +267,20 @@ static int narrow_leaves(struct range_op *op, const struct piece *p)
 	return n ? range_exec_coming(op, p, pfns, n) : 0;
 }
 
+/* Whether all is mapped that a piece selects. */
+static bool is_mapped(const struct piece *p)
+{
+	const uint64_t *l1 = table_entries(p->table[1]);
+	uint64_t all = PTE_P;
+	unsigned int i;
+
+	if (frame_at(p->table[1])->live == TABLE_ENTRIES)
+		return true;
+	FOR_SELECTED (i, p)
+		all &= l1[i];
+	return all & PTE_P;
+}
+
 static int protect_rewrite(struct range_op *op, struct piece *p)
 {
 	uint64_t want[TABLE_ENTRIES], bits = bits_of(op->rights);
@@ -306,20 +323,6 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 		return protect_rewrite(op, p);
 	rc = range_room(op, p, p->selected);
 	return rc ? rc : range_rw_entries(op, p);
-}
-
-/* Whether all is mapped that a piece selects. */
-static bool is_mapped(const struct piece *p)
-{
-	const uint64_t *l1 = table_entries(p->table[1]);
-	uint64_t all = PTE_P;
-	unsigned int i;
-
-	if (p->selected == TABLE_ENTRIES)
-		return frame_at(p->table[1])->live == TABLE_ENTRIES;
-	FOR_SELECTED (i, p)
-		all &= l1[i];
-	return all & PTE_P;
 }
 
 /* What the leaves below a whole GiB have in common, for as long as it has no holes. */

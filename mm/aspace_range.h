@@ -100,8 +100,10 @@ struct range_op {
 	struct exec_list *gone; /* frames that cease to be executable when the section is done */
 	struct exec_list *come; /* frames made executable for it, and not so if it fails */
 
-	/* protect: what the rights were, run by run, once a second section is needed. */
+	/* protect: what the rights were, run by run, once a second section is needed; the leaf that was last noted, and what
+	 * the entries above it allow. */
 	struct journal *journal;
+	uint64_t noted, noted_upper;
 };
 
 /* Carries out @op. Its errors are those of <pinion/mm/aspace.h>. */

@@ -16,7 +16,7 @@ static inline __always_inline struct mmu_update *ask_rw(const struct range_op *o
 							const struct piece *p,
 							const struct mmu_batch_room *room, bool rw)
 {
-	uint64_t set = (rw ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0), ptr = room->ptr;
+	uint64_t set = (rw ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0), ptr = room->ptr, leaf;
 	const uint64_t *l1 = table_entries(p->table[1]);
 	struct mmu_update *request = room->requests;
 
@@ -24,8 +24,7 @@ static inline __always_inline struct mmu_update *ask_rw(const struct range_op *o
 	{
 		FOR_WORD_BITS(i, p->mask[word])
 		{
-			uint64_t leaf = l1[i];
-
+			leaf = l1[i];
 			if (!(leaf & PTE_RW) != rw)
 				continue;
 			request->ptr = ptr + i * sizeof(uint64_t);

@@ -439,6 +439,8 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, enum m
 	}
 	if (kind == MMU_BATCH_UNMAP)
 		frame->live = (uint16_t)(frame->live - count);
+	if (b->invlpgs + count > MMU_BATCH_INVLPGS)
+		va = 0;
 	for (i = 0; i < count && !b->flush; i++)
 		tlb_page(b, va ? va + leaf_offset(&b->requests[seg->first + i]) : 0);
 	return queued(b);
