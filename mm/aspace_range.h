@@ -164,6 +164,7 @@ __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint6
 
 /* Entries of p's L2, with what the L3 entry narrows narrowed in them, into @copy, which is empty and offline. */
 void range_copy_l2(const struct piece *p, pfn_t copy);
+
 /*
  * The selected leaves get op->rights by requests. range_rw_entries(): none is executable, and the entries above
  * allow what is asked, so RW bits are all that changes. range_nx_entries(): leaves that become executable, of
