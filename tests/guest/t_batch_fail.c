@@ -100,7 +100,7 @@ static int good_bulk(unsigned int *n)
 		room.old[i] = table_read(t.l1[1], i + 2);
 	}
 	*n += 5;
-	return rc ? rc : mmu_batch_close(t.l1[1], 5, -1, batch_va(1, 0));
+	return rc ? rc : mmu_batch_close(t.l1[1], 5, MMU_BATCH_UNMAP, batch_va(1, 0));
 }
 
 static int good_make(unsigned int *n)
@@ -205,7 +205,7 @@ static int bad_bulk(unsigned int *n)
 		room.old[i] = 0;
 	}
 	*n += bulk_bad_at;
-	return rc ? rc : mmu_batch_close(t.l1[2], 9, 1, 0);
+	return rc ? rc : mmu_batch_close(t.l1[2], 9, MMU_BATCH_MAP, 0);
 }
 
 static int bad_pin(unsigned int *n __maybe_unused)
