@@ -4,5 +4,5 @@
 # `make lint CHECKS='format tidy'` runs those checks only.
 
 .PHONY: lint
-lint: $(B)/compile_commands.json $(B)/include/xen ## cppcheck, clang-tidy, clang-format, shellcheck, the project's own rules
+lint: $(B)/compile_commands.json $(B)/pinion.elf ## cppcheck, clang-tidy, clang-format, shellcheck, the project's own rules
 	$(Q)B=$(B) tests/lint/lint $(CHECKS)

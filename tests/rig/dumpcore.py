@@ -105,7 +105,7 @@ def unmet(log, files):
     """What is wrong, as sentences. log: the guest's console as text; files: what xl-run left."""
     try:
         inside, max_pfn = printed(log)
-        if 'core.tail' not in files:
+        if not files.get('core.tail'):
             raise Bad('xl wrote no core: ' + files.get('core.log', b'').decode(errors='replace'))
         core = Core(files['core.head'], files['core.tail'], int(files['core.size']))
         sentences = [compared(inside, core.p2m())]

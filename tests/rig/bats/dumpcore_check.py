@@ -103,7 +103,7 @@ def broken():
     twice = pairs_of(FRAMES)
     twice[1] = twice[0]
     assert 'twice' in unmet(pairs=twice)[0]
-    for bad, text in ((b'', 'not kept'), (b'\x7fELF\x01\x01' + whole[6:], 'no ELF64'),
+    for bad, text in ((b'', 'no core'), (b'\x7fELF\x01\x01' + whole[6:], 'no ELF64'),
                       (whole.replace(b'.xen_p2m', b'.xen_pfn'), 'no section .xen_p2m')):
         got = dumpcore.unmet(said, files(bad))
         assert len(got) == 1 and text in got[0], (text, got)
@@ -113,6 +113,8 @@ def broken():
         assert dumpcore.unmet(said, files(whole[:end])), end
     got = dumpcore.unmet(said, {'core.log': b'xl: no such domain'})
     assert got == ['dump-core: xl wrote no core: xl: no such domain'], got
+    assert dumpcore.unmet(said, {'core.log': b'no', 'core.head': b'', 'core.tail': b''}) == \
+        ['dump-core: xl wrote no core: no']
     for name in ('core.head', 'core.size'):
         left = files(whole)
         del left[name]

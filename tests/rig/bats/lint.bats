@@ -37,6 +37,15 @@ uint64_t sum(uint64_t a, uint64_t b)
 	script tool sh 'echo hello'
 	script tool.py python3 'print(1)'
 	commands lib/sum.c mm/p2m.c
+	kernel_of 100000 5000
+}
+
+# kernel_of TEXT RODATA: the symbols of a kernel of so many bytes without its suite.
+kernel_of() {
+	local start=$((0x80100000))
+	printf 'ffffffff%x T %s\n' $start __text_start $((start + $1)) __text_suite \
+		$((start + 0x80000)) __rodata_start $((start + 0x80000 + $2)) __rodata_suite \
+		>build/pinion.sym
 }
 
 source_file() {
@@ -273,4 +282,16 @@ green() {
 	echo "tried on Xen ${xen}7" > README.md
 	echo "14.170 4.5 ${xen} 2.${xen}7" > numbers
 	green version
+}
+
+@test "size: code and constants are added up and told, the limit passes and one byte more does not" {
+	limit=$(sed -n 's/^SIZE_LIMIT=//p' "$LINT")
+	kernel_of $((limit * 1024 - 3000)) 3000
+	green size | grep "together $limit.0 KiB without the suite"
+	kernel_of $((limit * 1024 - 3000)) 3001
+	red size 'KiB without the suite'
+	sed -i /__rodata_suite/d build/pinion.sym
+	red size 'build/pinion.sym: no __rodata_suite'
+	rm build/pinion.sym
+	red size 'build/pinion.sym is missing'
 }
