@@ -89,7 +89,7 @@ int aspace_map_foreign(struct aspace *as, const struct aspace_range *range, cons
 		.rights = rights,
 		.cache = cache,
 	};
-	int rc = range_check_args(as, range);
+	int rc = range_check_args(as, range, rights);
 
 	if (!rc && (rights == ASPACE_RX || (cache & ~CACHE_BITS)))
 		rc = -EINVAL;

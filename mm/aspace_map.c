@@ -393,7 +393,10 @@ static int map_beside(struct range_op *op, struct piece *p)
 		return map_rewrite(op, p);
 	if (!table_is_kept(frame) && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
 		work.possible |= 1U << WAY_REBUILD;
-	return planner_choose(&work) == WAY_REBUILD ? map_rewrite(op, p) : map_entries(op, p);
+	if (planner_best(&work) == WAY_REBUILD)
+		return map_rewrite(op, p);
+	planner_take(WAY_ENTRIES);
+	return map_entries(op, p);
 }
 
 static int map_fresh(struct range_op *op, struct piece *p)
@@ -482,7 +485,7 @@ static int map(struct aspace *as, const struct aspace_range *range, const pfn_t 
 	       uint64_t first, enum aspace_rights rights)
 {
 	bool refused;
-	int rc = range_check_args(as, range);
+	int rc = range_check_args(as, range, rights);
 
 	if (rc)
 		return rc;

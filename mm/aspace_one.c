@@ -58,7 +58,7 @@ int range_map_one(const struct aspace *as, uint64_t va, uint64_t pfn, enum aspac
 {
 	uint32_t want = word_wanted(rights);
 
-	if (rights == ASPACE_RX || !find(as, va) ||
+	if (rights >= ASPACE_RX || !find(as, va) ||
 	    (rights == ASPACE_RW && !(walk.upper & PTE_RW)) || pfn >= frame_table_nr ||
 	    (frame_word(&frame_table[pfn]) & want) != want)
 		return 1;
@@ -86,7 +86,7 @@ int range_protect_one(const struct aspace *as, uint64_t va, enum aspace_rights r
 {
 	uint64_t leaf, flags = leaf_flags(va_is_user(va), rights);
 
-	if (rights == ASPACE_RX || !find(as, va) || walk.upper != PTE_RW ||
+	if (rights >= ASPACE_RX || !find(as, va) || walk.upper != PTE_RW ||
 	    (rights == ASPACE_RW && aspace_exec_any()))
 		return 1;
 	leaf = table_read(walk.l1, va_index(va, 1));

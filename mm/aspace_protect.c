@@ -10,30 +10,14 @@
  * What an upper entry had narrowed comes down into the leaves as soon as one of them is to differ.
  *
  * If Xen refuses a later section, the rights of before have to come back: they are noted, run by run, in
- * the check that goes over the whole range before the first section is sent.
+ * the check that goes over the whole range before the first section is sent (aspace_journal.c). What was split by then stays
+ * so.
  */
 #include <pinion/lib/errno.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/m2p.h>
 #include "aspace_range.h"
-
-/* Selected pages that had the same rights, one after another. */
-struct journal_run {
-	uint64_t page; /* the first one's number in the range */
-	uint64_t rights;
-};
-
-#define JOURNAL_RUNS 255
-
-/* A page of them, the latest page first. */
-struct journal {
-	pfn_t next;
-	uint64_t nr;
-	struct journal_run run[JOURNAL_RUNS];
-};
-
-static_assert(sizeof(struct journal) <= PAGE_SIZE, "a frame of the journal");
 
 static enum aspace_rights rights_of(uint64_t combined)
 {
@@ -48,35 +32,15 @@ static uint64_t bits_of(enum aspace_rights rights)
 	return leaf_flags(false, rights) & (PTE_RW | PTE_NX);
 }
 
-static void journal_free(struct range_op *op)
+/* The rights that the entries above @level's take away can't be given by it. */
+static bool is_narrowed_above(const struct range_op *op, const struct piece *p, unsigned int level)
 {
-	pfn_t pfn;
+	uint64_t upper = PTE_RW, bits = bits_of(op->rights);
+	unsigned int i;
 
-	while (op->journal) {
-		pfn = direct_va_pfn(op->journal);
-		op->journal = pfn_eq(op->journal->next, INVALID_PFN) ? NULL
-								     : direct_va(op->journal->next);
-		frame_free(pfn, 0);
-	}
-}
-
-static int journal_note(struct range_op *op, uint64_t page, enum aspace_rights rights)
-{
-	struct journal *j = op->journal;
-	pfn_t pfn;
-
-	if (j && j->nr > 0 && j->run[j->nr - 1].rights == (uint64_t)rights)
-		return 0;
-	if (!j || j->nr == JOURNAL_RUNS) {
-		if (frame_alloc(0, OWNER_ASPACE, &pfn))
-			return -ENOMEM;
-		op->journal = direct_va(pfn);
-		op->journal->next = j ? direct_va_pfn(j) : INVALID_PFN;
-		op->journal->nr = 0;
-		j = op->journal;
-	}
-	j->run[j->nr++] = (struct journal_run){ page, (uint64_t)rights };
-	return 0;
+	for (i = 4; i > level; i--)
+		upper = combine(upper, p->entry[i]);
+	return combine(upper, bits) != bits;
 }
 
 /* Leaf by leaf. */
@@ -94,8 +58,8 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 		if (!(bits & PTE_P))
 			return -ENOENT;
 		op->noted = bits;
-		rc = journal_note(op, p->page + word * 64 + i - p->at,
-				  rights_of(combine(p->upper, bits)));
+		rc = range_journal_note(op, p->page + word * 64 + i - p->at,
+					rights_of(combine(p->upper, bits)));
 		if (rc)
 			return rc;
 	}
@@ -104,15 +68,20 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 
 /*
  * Holes are found, and what the rights are is noted: word by word, as long as all leaves have what the ones before them
- * had.
+ * had. And is there memory for what the rest splits?
  */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
 	const uint64_t *l1;
-	int rc;
+	int rc = 0;
 
 	if (p->bottom > 1)
 		return -ENOENT;
+	if (p->page >= op->at)
+		rc = range_split_check(op, p, is_narrowed_above(op, p, 2),
+				       p->selected < TABLE_ENTRIES || op->rights == ASPACE_RX);
+	if (rc)
+		return rc;
 	/* No leaf that is present has none of these bits. */
 	if (op->noted_upper != p->upper)
 		op->noted = 0;
@@ -147,8 +116,7 @@ static int protect_undo(struct range_op *op, uint64_t pages)
 	struct journal *j;
 	int rc = 0;
 
-	for (j = op->journal; j && !rc;
-	     j = pfn_eq(j->next, INVALID_PFN) ? NULL : direct_va(j->next)) {
+	for (j = op->journal; j && !rc; j = j->next) {
 		for (i = j->nr; i-- > 0 && !rc;) {
 			if (j->run[i].page >= end)
 				continue;
@@ -319,8 +287,9 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 		return protect_rewrite(op, p);
 	if (table_is_kept(frame) || (frame->flags & FRAME_FOREIGN))
 		work.possible = 1U << WAY_ENTRIES;
-	if (planner_choose(&work) == WAY_REBUILD)
+	if (planner_best(&work) == WAY_REBUILD)
 		return protect_rewrite(op, p);
+	planner_take(WAY_ENTRIES);
 	rc = range_room(op, p, p->selected);
 	return rc ? rc : range_rw_entries(op, p);
 }
@@ -373,15 +342,28 @@ static int protect_upper(struct range_op *op, struct piece *p, unsigned int leve
 	return rc ? rc : 1;
 }
 
-/* The rights that the entries above @level's take away can't be given by it. */
-static bool is_narrowed_above(const struct range_op *op, const struct piece *p, unsigned int level)
+/* The leaves of a shared piece are the direct map's, where nothing is executable: it gets its own first. */
+static int own_leaves(struct range_op *op, struct piece *p)
 {
-	uint64_t upper = PTE_RW, bits = bits_of(op->rights);
-	unsigned int i;
+	pfn_t block = table_below(table_read(p->table[1], 0)), l2;
+	uint64_t want[TABLE_ENTRIES];
+	unsigned int index;
+	int rc;
 
-	for (i = 4; i > level; i--)
-		upper = combine(upper, p->entry[i]);
-	return combine(upper, bits) != bits;
+	/* Somebody else's share of the block stays. */
+	if (frame_at(p->table[1])->parents > 2 ||
+	    (direct_map_l2(block, &l2, &index) && frame_at(l2)->parents > 1))
+		return -EBUSY;
+	rc = range_flush(op, p, false);
+	if (rc)
+		return rc;
+	range_leaves(op, p, want);
+	rc = range_rewrite(op, p, want, true);
+	if (!rc)
+		rc = range_flush(op, p, false);
+	p->entry[2] = table_read(p->table[2], va_index(p->va, 2));
+	p->upper = combine(PTE_RW, p->entry[2]);
+	return rc;
 }
 
 static int protect_piece(struct range_op *op, struct piece *p)
@@ -405,6 +387,8 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	}
 	if (is_shared(p->table[2]) || is_narrowed_above(op, p, 2))
 		rc = range_split_l2(op, p, true);
+	if (!rc && op->rights == ASPACE_RX && is_shared(p->table[1]))
+		rc = own_leaves(op, p);
 	if (!rc && p->selected == TABLE_ENTRIES) {
 		l = look(p->table[1], op->rights);
 		rc = protect_upper(op, p, 2, &l);
@@ -416,6 +400,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 
 int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
 {
+	_Alignas(struct journal) char first[256];
 	struct range_op op = {
 		.as = as,
 		.range = range,
@@ -429,10 +414,11 @@ int aspace_protect(struct aspace *as, const struct aspace_range *range, enum asp
 
 	if (rc <= 0)
 		return rc;
-	rc = range_check_args(as, range);
+	range_journal_begin(&op, first, sizeof(first));
+	rc = range_check_args(as, range, rights);
 	if (!rc)
 		rc = range_run(&op);
-	journal_free(&op);
+	range_journal_end(&op);
 	return rc;
 }
 

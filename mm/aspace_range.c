@@ -28,8 +28,10 @@ int range_check_place(const struct aspace *as, uint64_t va, uint64_t last)
 	return va >= VMAP_BASE && last < VMAP_END ? 0 : -EPERM;
 }
 
-int range_check_args(struct aspace *as, const struct aspace_range *r)
+int range_check_args(struct aspace *as, const struct aspace_range *r, enum aspace_rights rights)
 {
+	if (rights > ASPACE_RX)
+		return -EACCES;
 	if (as->broken)
 		return -EIO;
 	if (mmu_batch_depth() > 0)
@@ -448,6 +450,8 @@ int range_run(struct range_op *op)
 	if (op->end == 0)
 		op->end = op->range->nr;
 	op->done = op->start;
+	op->at = op->start;
+	op->split_gib = UINT64_MAX;
 	op->user = va_is_user(op->range->va);
 	op->current = !op->user || op->as == aspace_current();
 	op->offline = op->user && (frame_at(op->as->l4)->flags & FRAME_OFFLINE);

@@ -60,6 +60,18 @@ struct piece {
 	for (uint64_t left_ = (bits), i; left_ && ((i) = bitmap_lowest(left_), true); \
 	     left_ &= left_ - 1)
 
+/* Selected pages that had the same rights, one after another. */
+struct journal_run {
+	uint64_t page; /* the first one's number in the range */
+	uint64_t rights;
+};
+
+struct journal {
+	struct journal *next; /* with the runs before these */
+	uint64_t nr, room;
+	struct journal_run run[];
+};
+
 struct exec_list {
 	unsigned int nr;
 	uint32_t pfn[TABLE_ENTRIES];
@@ -100,6 +112,9 @@ struct range_op {
 	struct exec_list *gone; /* frames that cease to be executable when the section is done */
 	struct exec_list *come; /* frames made executable for it, and not so if it fails */
 
+	/* Frames that the splits of the rest take; the last GiB whose L2 is split, as a number. */
+	uint64_t splits, split_gib;
+
 	/* protect: what the rights were, run by run, once a second section is needed; the leaf that was last noted, and what
 	 * the entries above it allow. */
 	struct journal *journal;
@@ -112,8 +127,9 @@ __must_check int range_run(struct range_op *op);
 /* Whether what lies between @va and @last (both in) is an address space's to change: 0, -EINVAL or -EPERM. */
 __must_check int range_check_place(const struct aspace *as, uint64_t va, uint64_t last);
 
-/* Checks the arguments that all have. */
-__must_check int range_check_args(struct aspace *as, const struct aspace_range *range);
+/* Checks the arguments that all have; unmap asks for no @rights: ASPACE_R. */
+__must_check int range_check_args(struct aspace *as, const struct aspace_range *range,
+				  enum aspace_rights rights);
 
 /* Makes room for @n requests for leaves, or for new tables with their riders, by sending what is queued if need be. */
 __must_check int range_room(struct range_op *op, const struct piece *p, unsigned int n);
@@ -177,6 +193,18 @@ __must_check int range_nx_entries(struct range_op *op, const struct piece *p);
 /* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
  * follows may change one of them alone. One that is kept where it is (table_is_kept) is changed entry by entry. */
 __must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);
+
+/* Whether there is memory for what @p is going to split: the L2 if it is shared or @l2, the L1 if it is shared and @l1.
+ * What a range has already done can't wait for memory. Returns 0 or -ENOMEM. */
+__must_check int range_split_check(struct range_op *op, const struct piece *p, bool l2, bool l1);
+
+/*
+ * The journal of rights. It begins in @bytes of memory at @first; page @page and the selected ones after it had
+ * @rights. Returns 0 or -ENOMEM.
+ */
+void range_journal_begin(struct range_op *op, void *first, uint64_t bytes);
+__must_check int range_journal_note(struct range_op *op, uint64_t page, enum aspace_rights rights);
+void range_journal_end(struct range_op *op);
 
 /*
  * One page without a section, where nothing but its own leaf changes: see aspace_one.c. Each returns 1 if the page

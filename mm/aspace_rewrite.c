@@ -151,7 +151,8 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
 	if (shared)
 		work.possible = 1U << WAY_REBUILD;
-	else if (!table_is_kept(frame) && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)))
+	else if (!table_is_kept(frame) && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)) &&
+		 frame_alloc_free() > op->splits)
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) != WAY_REBUILD)
 		return by_entries(op, p, want);
@@ -159,6 +160,30 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	if (rc)
 		return shared ? rc : by_entries(op, p, want);
 	return by_copy(op, p, want, copy);
+}
+
+/* A GiB that the range has all of is changed in its one entry. */
+static bool has_all_of_gib(const struct range_op *op, uint64_t gib)
+{
+	uint64_t first = op->range->va + (op->start << PAGE_SHIFT),
+		 end = op->range->va + (op->end << PAGE_SHIFT);
+
+	return !op->range->select && gib << L3_SHIFT >= first && (gib + 1) << L3_SHIFT <= end;
+}
+
+int range_split_check(struct range_op *op, const struct piece *p, bool l2, bool l1)
+{
+	uint64_t gib = p->va >> L3_SHIFT;
+
+	l2 |= is_shared(p->table[2]);
+	if (l2 && has_all_of_gib(op, gib))
+		return 0;
+	if (l2 && gib != op->split_gib) {
+		op->splits++;
+		op->split_gib = gib;
+	}
+	op->splits += l1 && is_shared(p->table[1]);
+	return op->splits > frame_alloc_free() + frame_alloc_reserve() ? -ENOMEM : 0;
 }
 
 /* An entry of p's L2 that does by itself what it does together with the L3 entry. */
@@ -216,6 +241,7 @@ static int copy_l2(struct range_op *op, struct piece *p, bool reserved)
 		rc = range_link(p->table[3], va_index(p->va, 3), wide_link(copy));
 	if (!rc && !is_shared(old))
 		rc = range_table_leaves(op, old);
+	op->split_gib = p->va >> L3_SHIFT;
 	p->table[2] = copy;
 	return rc;
 }

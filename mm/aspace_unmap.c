@@ -102,8 +102,9 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 		return unmap_table(op, p);
 	if (!table_is_kept(frame) && !(frame->flags & FRAME_FOREIGN))
 		work.possible |= 1U << WAY_REBUILD;
-	if (planner_choose(&work) == WAY_REBUILD)
+	if (planner_best(&work) == WAY_REBUILD)
 		return unmap_rewrite(op, p);
+	planner_take(WAY_ENTRIES);
 	return mmu_batch_close(p->table[1], work.unmap, MMU_BATCH_UNMAP, range_table_va(op, p));
 }
 
@@ -167,18 +168,25 @@ static int unmap_piece(struct range_op *op, struct piece *p)
 	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p);
 }
 
+/* What has been unmapped when memory runs out could not be mapped again. */
+static int unmap_check(struct range_op *op, const struct piece *p)
+{
+	return p->bottom > 1 ? 0 : range_split_check(op, p, false, p->selected < TABLE_ENTRIES);
+}
+
 int aspace_unmap(struct aspace *as, const struct aspace_range *range)
 {
 	struct range_op op = {
 		.as = as,
 		.range = range,
 		.piece = unmap_piece,
+		.check = unmap_check,
 		.skip_holes = true,
 	};
 	int rc = is_one_page(range) ? range_unmap_one(as, range->va) : 1;
 
 	if (rc <= 0)
 		return rc;
-	rc = range_check_args(as, range);
+	rc = range_check_args(as, range, ASPACE_R);
 	return rc ? rc : range_run(&op);
 }

@@ -81,11 +81,16 @@ enum planner_way planner_best(const struct planner_work *work)
 	return best;
 }
 
+void planner_take(enum planner_way way)
+{
+	counters.taken[way]++;
+}
+
 enum planner_way planner_choose(const struct planner_work *work)
 {
 	enum planner_way way = planner_best(work);
 
-	counters.taken[way]++;
+	planner_take(way);
 	return way;
 }
 

@@ -4,7 +4,7 @@
  *
  * Every frame that they map carries a tag in its first word: a `ret` and its own number. So whatever an address
  * maps, a load through it says which frame that is, a store whether it can be written, and a call whether
- * it can be executed; and the frame table's figures are recounted from the tables themselves.
+ * it can be executed.
  */
 #ifndef PINION_TESTS_GUEST_RANGE_HELP_H
 #define PINION_TESTS_GUEST_RANGE_HELP_H
@@ -35,12 +35,9 @@ void range_expect(const struct aspace *as, uint64_t va, uint64_t nr, pfn_t first
 /* The same of one page, as a value: NULL, or what is wrong. @reach: by accesses too. */
 const char *range_wrong(const struct aspace *as, uint64_t va, pfn_t pfn, int want, bool reach);
 
-/* Recounts what the frame table says of tables and executable frames, over all address spaces, and compares;
- * fails the test where it differs. */
+/* mm_audit(), and what it leaves open (range_audit.c): fails the test; or as a value, NULL or what is wrong. */
 void range_audit(void);
-
-/* The same as a value: NULL, or what is wrong with the frame in *@where. */
-const char *range_audited(pfn_t *where);
+const char *range_audited(void);
 
 /* Page tables that the user's half of @as has to itself. */
 uint64_t range_tables(const struct aspace *as);

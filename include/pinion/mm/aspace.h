@@ -69,7 +69,7 @@ __must_check int aspace_destroy(struct aspace *as);
  * For every 2 MiB piece a planner (mm/planner.h) takes the cheapest of five ways.
  *
  * Errors of all: -EINVAL for a range that is misaligned, empty, not canonical or Xen's; -EPERM for
- * one of the kernel's half outside the vmap arena; -EIO for a broken address space, or if an undo was
+ * one of the kernel's half outside the vmap arena; -EACCES for rights to write and execute; -EIO for a broken address space, or if an undo was
  * refused; -EBUSY inside a section of the batch.
  */
 struct aspace_range {
@@ -79,10 +79,10 @@ struct aspace_range {
 };
 
 enum aspace_rights {
-	ASPACE_R,  /* read */
-	ASPACE_RW, /* read, write */
-	ASPACE_RX, /* read, execute: the frames become read-only in the direct map as well */
-};
+	ASPACE_R = 0,  /* read */
+	ASPACE_RW = 1, /* read, write */
+	ASPACE_RX = 2, /* read, execute: the frames become read-only in the direct map as well */
+}; /* both together: -EACCES, whatever the range */
 
 /*
  * Maps page i of the range to @pfns[i], or to @first + i. Returns 0, or

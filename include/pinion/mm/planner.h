@@ -33,8 +33,9 @@ struct planner_work {
 	bool upper_rw;		    /* the entry above changes its RW bit */
 };
 
-/* The cheapest way that is possible, => one is; and the same, counted as taken. */
+/* The cheapest way that is possible, => one is; that a way is taken; and both in one. */
 enum planner_way planner_best(const struct planner_work *work);
+void planner_take(enum planner_way way);
 enum planner_way planner_choose(const struct planner_work *work);
 
 /* What a way costs by the table, in instructions. */

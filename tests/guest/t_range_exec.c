@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * W^X of frames over all their mappings: who is executable anywhere can be written nowhere, the direct map
+ * included; and whoever ceases to be can be written again. A count of executable leaves on each frame says when.
+ */
+#include <pinion/arch/probe.h>
+#include <pinion/arch/pte.h>
+#include <pinion/arch/trap.h>
+#include <pinion/mm/direct_map.h>
+#include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/frame_table.h>
+#include "range_help.h"
+
+#define VA    RANGE_VA
+#define OTHER (VA + 5 * L4_SPAN)
+
+/* The direct map's alias of each of @nr frames is writable, or is not; and it is never executable. */
+static void expect_direct(pfn_t first, uint64_t nr, bool writable)
+{
+	uint64_t i, word = 0, wrong = 0;
+
+	for (i = 0; i < nr; i++) {
+		uint64_t *at = direct_va(pfn_add(first, i));
+
+		wrong += probe_load64(at, &word) != 0;
+		wrong += probe_store64(at, word) !=
+			 (writable ? 0 : EXINFO_PF(PF_PRESENT | PF_WRITE));
+		wrong += probe_call(at) != EXINFO_PF(PF_PRESENT | PF_FETCH);
+	}
+	CHECK_EQ(wrong, 0);
+}
+
+static const unsigned int lengths[] = { 1, 2, 100, PIECE, PIECE + 1, 3 * PIECE };
+
+TEST(range, range_exec_map,
+     "frames mapped executable are read-only in the direct map, until they are unmapped")
+{
+	struct aspace_range r = { VA + 3 * PAGE_SIZE, 0, NULL };
+	struct aspace as;
+	unsigned int i;
+	pfn_t block;
+
+	REQUIRE(range_block(11, &block));
+	for (i = 0; i < 2 * ARRAY_SIZE(lengths); i++) {
+		r.nr = lengths[i / 2];
+		REQUIRE(range_begin(&as, i & 1));
+		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RX), 0);
+		range_expect(&as, r.va, r.nr, block, ASPACE_RX);
+		expect_direct(block, r.nr, false);
+		expect_direct(pfn_add(block, r.nr), 3, true);
+		range_audit();
+		CHECK_RC(aspace_unmap(&as, &r), 0);
+		range_expect(&as, r.va, r.nr, block, HOLE);
+		expect_direct(block, r.nr, true);
+		range_audit();
+		range_end(&as);
+	}
+	range_block_back(block, 11);
+}
+
+/* Through all rights and back, of whole pieces and parts; the direct map follows each time. */
+TEST(range, range_exec_protect,
+     "protect makes frames executable, writable and neither, and the direct map follows")
+{
+	static const enum aspace_rights steps[] = { ASPACE_RX, ASPACE_RW, ASPACE_RX, ASPACE_R,
+						    ASPACE_RX, ASPACE_R,  ASPACE_RW };
+	struct aspace_range all = { VA, 3 * PIECE + 9, NULL }, r = { VA, 0, NULL };
+	unsigned int i, j, at;
+	struct aspace as;
+	pfn_t block;
+
+	REQUIRE(range_block(11, &block));
+	for (i = 0; i < 2 * ARRAY_SIZE(lengths); i++) {
+		at = i / 2 * 3 % 7;
+		r.va = VA + at * PAGE_SIZE;
+		r.nr = lengths[i / 2];
+		REQUIRE(range_begin(&as, i & 1));
+		/* Not an aligned run: private tables. */
+		CHECK_RC(aspace_map_block(&as, &all, pfn_add(block, 1), ASPACE_RW), 0);
+		for (j = 0; j < ARRAY_SIZE(steps); j++) {
+			if (!CHECK_RC(aspace_protect(&as, &r, steps[j]), 0))
+				test_note("%lu pages from %u on, step %u", r.nr, at, j);
+			range_expect(&as, VA, at, pfn_add(block, 1), ASPACE_RW);
+			range_expect(&as, r.va, r.nr, pfn_add(block, at + 1), (int)steps[j]);
+			range_expect(&as, r.va + r.nr * PAGE_SIZE, all.nr - r.nr - at,
+				     pfn_add(block, 1 + at + r.nr), ASPACE_RW);
+			if (steps[j] == ASPACE_RX)
+				expect_direct(pfn_add(block, 1 + at), r.nr, false);
+			expect_direct(pfn_add(block, 1 + at + r.nr), all.nr - r.nr - at, true);
+			range_audit();
+		}
+		expect_direct(block, all.nr, true);
+		range_end(&as);
+	}
+	range_block_back(block, 11);
+}
+
+/* The count is of leaves: the direct map must wait for the last. */
+TEST(range, range_exec_twice,
+     "a frame executable through several mappings is writable again after the last")
+{
+	struct aspace_range r = { VA, 20, NULL }, s = { OTHER, 20, NULL };
+	struct aspace_range v = { VMAP_BASE + 40 * L3_SPAN, 20, NULL };
+	struct aspace a, b;
+	pfn_t block;
+
+	REQUIRE(range_block(5, &block));
+	REQUIRE(range_begin(&a, true));
+	REQUIRE(range_begin(&b, false));
+	CHECK_RC(aspace_map_block(&a, &r, block, ASPACE_RX), 0);
+	CHECK_RC(aspace_map_block(&a, &s, block, ASPACE_RX), 0);
+	CHECK_RC(aspace_map_block(&b, &r, block, ASPACE_RX), 0);
+	CHECK_RC(aspace_map_block(&kernel_aspace, &v, block, ASPACE_RX), 0);
+	CHECK_EQ(frame_at(block)->execs, 4);
+	CHECK_RC(aspace_unmap(&a, &r), 0);
+	expect_direct(block, 20, false);
+	CHECK_RC(aspace_protect(&a, &s, ASPACE_R), 0);
+	expect_direct(block, 20, false);
+	range_expect(&a, s.va, 20, block, ASPACE_R);
+	CHECK_RC(aspace_protect(&a, &s, ASPACE_RX), 0);
+	range_expect(&a, s.va, 20, block, ASPACE_RX);
+	CHECK_RC(aspace_protect(&a, &s, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_unmap(&a, &s), 0);
+	expect_direct(block, 20, false);
+	range_end(&b);
+	expect_direct(block, 20, false);
+	range_expect(&kernel_aspace, v.va, 20, block, ASPACE_RX);
+	range_audit();
+	CHECK_RC(aspace_unmap(&kernel_aspace, &v), 0);
+	expect_direct(block, 20, true);
+	range_end(&a);
+	range_audit();
+	range_block_back(block, 5);
+}
+
+/* The same frame at two pages of one range. */
+TEST(range, range_exec_same, "one frame at many pages of one executable range is counted for each")
+{
+	struct aspace_range r = { VA, 700, NULL }, half = { VA, 350, NULL },
+			    all = { VA, 700, NULL };
+	static pfn_t pfns[700];
+	struct aspace as;
+	unsigned int i;
+	pfn_t pfn;
+
+	REQUIRE(range_block(0, &pfn));
+	for (i = 0; i < ARRAY_SIZE(pfns); i++)
+		pfns[i] = pfn;
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map(&as, &r, pfns, ASPACE_RX), 0);
+	CHECK_EQ(frame_at(pfn)->execs, 700);
+	range_audit();
+	CHECK_RC(aspace_protect(&as, &half, ASPACE_R), 0);
+	CHECK_EQ(frame_at(pfn)->execs, 350);
+	expect_direct(pfn, 1, false);
+	range_audit();
+	CHECK_RC(aspace_protect(&as, &half, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_protect(&as, &all, ASPACE_RX), 0);
+	CHECK_EQ(frame_at(pfn)->execs, 700);
+	CHECK_RC(aspace_unmap(&as, &half), 0);
+	CHECK_EQ(frame_at(pfn)->execs, 350);
+	expect_direct(pfn, 1, false);
+	CHECK_RC(aspace_unmap(&as, &r), 0);
+	expect_direct(pfn, 1, true);
+	range_audit();
+	range_end(&as);
+	range_block_back(pfn, 0);
+}
+
+TEST(range, range_exec_refused,
+     "what is executable can't be mapped or made writable, and W+X is no right at all")
+{
+	struct aspace_range x = { VA, 2, NULL }, r = { OTHER, 2, NULL }, one = { OTHER, 1, NULL };
+	struct aspace_range near = { OTHER + 8 * PAGE_SIZE, 1, NULL };
+	enum aspace_rights both = ASPACE_RW | ASPACE_RX;
+	struct aspace as;
+	pfn_t block;
+
+	REQUIRE(range_block(2, &block));
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
+	CHECK_RC(aspace_map_block(&as, &x, block, ASPACE_RX), 0);
+	CHECK_RC(aspace_protect(&as, &r, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_protect(&as, &one, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_map_block(&as, &near, block, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_map_block(&as, &near, block, ASPACE_R), 0);
+	range_expect(&as, near.va, 1, block, ASPACE_R);
+	range_expect(&as, r.va, 2, block, ASPACE_R);
+	range_expect(&as, x.va, 2, block, ASPACE_RX);
+	CHECK_RC(aspace_unmap(&as, &near), 0);
+	/* Both at once. */
+	CHECK_RC(aspace_map_block(&as, &near, pfn_add(block, 2), both), -EACCES);
+	near.nr = 2;
+	CHECK_RC(aspace_map_block(&as, &near, pfn_add(block, 2), both), -EACCES);
+	CHECK_RC(aspace_protect(&as, &x, both), -EACCES);
+	CHECK_RC(aspace_protect(&as, &one, both), -EACCES);
+	range_expect(&as, x.va, 2, block, ASPACE_RX);
+	range_expect(&as, near.va, 2, block, HOLE);
+	/* Frame by frame it is possible to change over. */
+	CHECK_RC(aspace_unmap(&as, &x), 0);
+	CHECK_RC(aspace_protect(&as, &r, ASPACE_RW), 0);
+	range_expect(&as, r.va, 2, block, ASPACE_RW);
+	range_audit();
+	range_end(&as);
+	range_block_back(block, 2);
+}
+
+/* A shared piece has the direct map's leaves, which are never executable: it must get its own first. */
+TEST(range, range_exec_shared,
+     "making pages of a shared piece executable splits it; while others share it it can't be")
+{
+	struct aspace_range r = { VA, 2 * PIECE, NULL }, s = { OTHER, PIECE, NULL };
+	struct aspace_range three = { VA + 5 * PAGE_SIZE, 3, NULL }, piece = { VA, PIECE, NULL };
+	struct aspace as;
+	unsigned int live;
+	pfn_t block;
+
+	REQUIRE(range_block(10, &block));
+	for (live = 0; live < 2; live++) {
+		REQUIRE(range_begin(&as, live));
+		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
+		CHECK_RC(aspace_map_block(&as, &s, block, ASPACE_RW), 0);
+		CHECK_RC(aspace_protect(&as, &three, ASPACE_RX), -EBUSY);
+		CHECK_RC(aspace_protect(&as, &piece, ASPACE_RX), -EBUSY);
+		range_expect(&as, VA, 2 * PIECE, block, ASPACE_R);
+		expect_direct(block, PIECE, true);
+		CHECK_RC(aspace_unmap(&as, &s), 0);
+		CHECK_RC(aspace_protect(&as, &three, ASPACE_RX), 0);
+		range_expect(&as, VA, 5, block, ASPACE_R);
+		range_expect(&as, three.va, 3, pfn_add(block, 5), ASPACE_RX);
+		range_expect(&as, three.va + 3 * PAGE_SIZE, 2 * PIECE - 8, pfn_add(block, 8),
+			     ASPACE_R);
+		expect_direct(pfn_add(block, 5), 3, false);
+		expect_direct(pfn_add(block, 8), 500, true);
+		range_audit();
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), 0);
+		range_expect(&as, VA, 2 * PIECE, block, ASPACE_RX);
+		expect_direct(block, 2 * PIECE, false);
+		range_audit();
+		CHECK_RC(aspace_protect(&as, &piece, ASPACE_RW), 0);
+		range_expect(&as, VA, PIECE, block, ASPACE_RW);
+		range_expect(&as, VA + L2_SPAN, PIECE, pfn_add(block, PIECE), ASPACE_RX);
+		range_end(&as);
+		expect_direct(block, 2 * PIECE, true);
+		range_audit();
+	}
+	range_block_back(block, 10);
+}
