@@ -25,8 +25,11 @@ struct walk {
 	} at[LEVELS + 1];
 };
 
+/* Beyond the direct map's end its addresses are somebody else's. */
 static bool read_entry(pfn_t table, unsigned int index, uint64_t *entry)
 {
+	if (pfn_x(table) >= pfn_x(direct_map_end()))
+		return false;
 	return probe_load64(table_entries(table) + index, entry) == 0;
 }
 

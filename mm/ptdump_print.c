@@ -35,7 +35,9 @@ struct dump {
 	uint64_t start, pages;
 	mfn_t mfn; /* of the first page */
 	struct kin kin;
-	uint64_t entries, max; /* looked at; how many before it ends */
+	struct ptdump_entry bad; /* the first of some that are bad alike, side by side, */
+	unsigned int nr_bad;	 /* and how many there are */
+	uint64_t entries, max;	 /* looked at; how many before it ends */
 };
 
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
@@ -131,6 +133,22 @@ static int heading(struct dump *d, uint64_t va)
 	return d->fn(d->ctx, line);
 }
 
+static int end_bad(struct dump *d)
+{
+	const struct ptdump_entry *e = &d->bad;
+	char line[PTDUMP_LINE], more[24] = "";
+	int rc = heading(d, e->va);
+
+	if (rc)
+		return rc;
+	if (d->nr_bad > 1)
+		snprintf(more, sizeof(more), ", and %u more", d->nr_bad - 1);
+	snprintf(line, sizeof(line), "%016lx L%u entry %016lx: %s%s", e->va, e->level, e->entry,
+		 e->bad, more);
+	d->nr_bad = 0;
+	return d->fn(d->ctx, line);
+}
+
 /* Prints the run under way, if there is one. */
 static int end_run(struct dump *d)
 {
@@ -138,6 +156,8 @@ static int end_run(struct dump *d)
 	char line[PTDUMP_LINE], size[24], frame[56];
 	int rc;
 
+	if (d->nr_bad > 0)
+		return end_bad(d);
 	if (d->pages == 0)
 		return 0;
 	rc = heading(d, d->start);
@@ -155,16 +175,17 @@ static int end_run(struct dump *d)
 
 static int bad_entry(struct dump *d, const struct ptdump_entry *e)
 {
-	char line[PTDUMP_LINE];
-	int rc = end_run(d);
+	int rc;
 
-	if (!rc)
-		rc = heading(d, e->va);
-	if (rc)
-		return rc;
-	snprintf(line, sizeof(line), "%016lx L%u entry %016lx: %s", e->va, e->level, e->entry,
-		 e->bad);
-	return d->fn(d->ctx, line);
+	if (d->nr_bad > 0 && e->bad == d->bad.bad && pfn_eq(e->table, d->bad.table) &&
+	    e->index == d->bad.index + d->nr_bad) {
+		d->nr_bad++;
+		return 0;
+	}
+	rc = end_run(d);
+	d->bad = *e;
+	d->nr_bad = 1;
+	return rc;
 }
 
 static struct kin kin_of(const struct ptdump_entry *e)

@@ -120,6 +120,52 @@ TEST(ptdump, ptdump_hostile,
 	pages_end();
 }
 
+static unsigned int nr_line;
+
+static int compare_line(void *ctx, const char *line)
+{
+	const char *const *want = ctx;
+
+	if (!want[nr_line] || strcmp(line, want[nr_line]) != 0) {
+		test_note("line %u: '%s'", nr_line, line);
+		return -EINVAL;
+	}
+	nr_line++;
+	return 0;
+}
+
+/* A page of garbage in a crash report must not push out all the rest. */
+TEST(ptdump, ptdump_bad_lines, "entries that are bad alike, side by side, are one line")
+{
+	static const char *const want[] = {
+		"--- user",
+		"0000000000001000-0000000000002000     4K rw- foreign  mfn 1000000000, wb",
+		"0000000000002000 L1 entry 0000000000000002: not present, but not 0, and 1 more",
+		"0000000000005000 L1 entry 0000000000000004: not present, but not 0",
+		"0000000000006000-0000000000007000     4K rw- foreign  mfn 1000000000, wb",
+		"0000008000000000 L4 entry ffffffffffffffff: a superpage, and 254 more",
+		"--- nobody's",
+		"ffff888000000000 L4 entry ffffffffffffffff: a superpage, and 9 more",
+		"ffff8d8000000000 L4 entry 1000000000000001: links a frame that is not ours",
+		NULL,
+	};
+	unsigned int i;
+
+	REQUIRE(pages_begin());
+	words(1)[1] = words(1)[6] = pte_make(_mfn(UINT64_C(0x1000000000)), PTE_KERNEL_RW);
+	words(1)[2] = words(1)[3] = 2;
+	words(1)[5] = 4;
+	for (i = 1; i < 256; i++)
+		words(4)[i] = UINT64_MAX;
+	for (i = 273; i < 283; i++)
+		words(4)[i] = UINT64_MAX;
+	words(4)[283] = UINT64_C(0x1000000000000001);
+	nr_line = 0;
+	CHECK_EQ(ptdump_lines(page[4], compare_line, (void *)(uintptr_t)want), 0);
+	CHECK_EQ(nr_line, ARRAY_SIZE(want) - 1);
+	pages_end();
+}
+
 /* Memory that is not in the direct map: of the L4 an error, of a lower table a bad link. */
 TEST(ptdump, ptdump_unreadable, "a table that can't be read is told, not read")
 {
@@ -128,6 +174,8 @@ TEST(ptdump, ptdump_unreadable, "a table that can't be read is told, not read")
 
 	CHECK_EQ(ptdump_walk(pfn_add(frame_table_end(), 1 << 20), find, &f), -EFAULT);
 	CHECK_EQ(ptdump_walk(INVALID_PFN, find, &f), -EFAULT);
+	/* Counted on, the direct map's addresses would come to the image's. */
+	CHECK_EQ(ptdump_walk(_pfn((IMAGE_BASE - DIRECT_MAP) >> PAGE_SHIFT), find, &f), -EFAULT);
 	CHECK_EQ(f.n + f.leaves + f.links, 0);
 	REQUIRE(pages_begin());
 	l1 = words(1);
@@ -197,7 +245,7 @@ static int check_entry(void *ctx, const struct ptdump_entry *e)
 
 TEST(ptdump, ptdump_random, "random tables, random memory as tables: the walk goes on and ends")
 {
-	uint64_t rounds = boot_info()->options.ops ? boot_info()->options.ops : 40, round;
+	uint64_t ops = boot_info()->options.ops, rounds = ops ? ops / 1000 + 1 : 40, round;
 	unsigned int i, k, left;
 	struct rng rng;
 	int rc;
