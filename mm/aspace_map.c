@@ -232,9 +232,9 @@ static uint64_t linear_end(void)
  * @run at index 0. With @look frames and slots are looked at in the same pass: *@taken is what the slots hold, ORed,
  * and what the frames have in common is returned, as by fill().
  */
-static inline __always_inline uint32_t ask(const struct range_op *op, const struct piece *p,
-					   const struct mmu_batch_room *room, const pfn_t *pfns,
-					   uint64_t run, bool look, uint64_t *taken)
+static __always_inline uint32_t ask(const struct range_op *op, const struct piece *p,
+				    const struct mmu_batch_room *room, const pfn_t *pfns,
+				    uint64_t run, bool look, uint64_t *taken)
 {
 	uint64_t flags = leaf_flags(op->user, op->rights), end = linear_end(), all = 0, pfn, mfn;
 	const uint64_t *linear = kernel_p2m.linear, *l1 = table_entries(p->table[1]);
@@ -311,8 +311,8 @@ static int map_entries(struct range_op *op, struct piece *p)
 
 /* What the frames of selected pages have in common, and all that their slots hold in *@taken; 0 if a pfn has no entry in the
  * frame table. @l1 may be NULL. */
-static inline __always_inline uint32_t look_at(const struct piece *p, const pfn_t *pfns,
-					       uint64_t run, const uint64_t *l1, uint64_t *taken)
+static __always_inline uint32_t look_at(const struct piece *p, const pfn_t *pfns, uint64_t run,
+					const uint64_t *l1, uint64_t *taken)
 {
 	uint64_t nr = frame_table_nr, all = 0, pfn;
 	const struct frame *frames = frame_table;

@@ -12,9 +12,8 @@
 #include "aspace_range.h"
 
 /* Requests for the selected leaves that lack RW, or @rw false, have it. Returns where the next would go. */
-static inline __always_inline struct mmu_update *ask_rw(const struct range_op *op,
-							const struct piece *p,
-							const struct mmu_batch_room *room, bool rw)
+static __always_inline struct mmu_update *ask_rw(const struct range_op *op, const struct piece *p,
+						 const struct mmu_batch_room *room, bool rw)
 {
 	uint64_t set = (rw ? PTE_RW | PTE_D : 0) | (op->user ? PTE_US : 0), ptr = room->ptr, leaf;
 	const uint64_t *l1 = table_entries(p->table[1]);
