@@ -19,6 +19,7 @@
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/frame_table.h>
 #include <pinion/mm/kernel_map.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/p2m_boot.h>
 #include <pinion/mm/pmap.h>
@@ -146,6 +147,8 @@ void memory_late(const struct boot_info *bi)
 	frame_alloc_init();
 	aspace_init();
 	p2m_set_source(&kernel_p2m, &late_source);
+	frame_alloc_set_poison(bi->options.poison);
+	mmu_batch_set_sync(bi->options.sync);
 	boot_mark(MARK_UP);
 	print("memory: direct map to pfn %#" PRI_pfn
 	      ", %lu table pages; %lu of start of day's back\n",

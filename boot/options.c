@@ -202,6 +202,13 @@ static int set_ptdump(struct boot_options *out, const char *value)
 	return 0;
 }
 
+static int set_poison(struct boot_options *out, const char *value)
+{
+	(void)value;
+	out->poison = true;
+	return 0;
+}
+
 static const struct option {
 	const char *name;
 	bool has_value;
@@ -213,7 +220,7 @@ static const struct option {
 	{ "repeat", true, set_repeat },	 { "mem", true, set_mem },
 	{ "oracle", true, set_oracle },	 { "exit", true, set_exit },
 	{ "bench", false, set_bench },	 { "sync", false, set_sync },
-	{ "ptdump", false, set_ptdump },
+	{ "poison", false, set_poison }, { "ptdump", false, set_ptdump },
 };
 
 /* One word, without its quotes. Returns the number of warnings: 0 or 1. */

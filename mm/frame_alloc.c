@@ -6,6 +6,7 @@
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include "frame_poison.h"
 
 static uint32_t heads[FRAME_ORDER_MAX + 1];
 static uint64_t nr_free;
@@ -27,7 +28,7 @@ static void list_add(uint64_t n, unsigned int order)
 
 	frame->kind = FRAME_FREE;
 	frame->owner = OWNER_NONE;
-	frame->flags = FRAME_FREE_HEAD;
+	frame->flags = FRAME_FREE_HEAD | (frame->flags & FRAME_POISONED);
 	frame->level = (uint8_t)order;
 	frame->prev = FRAME_NIL;
 	frame->next = heads[order];
@@ -46,7 +47,7 @@ static void list_remove(uint64_t n, unsigned int order)
 		at(frame->prev)->next = frame->next;
 	if (frame->next != FRAME_NIL)
 		at(frame->next)->prev = frame->prev;
-	frame->flags = 0;
+	frame->flags &= FRAME_POISONED;
 }
 
 /* Whether the block of @order at @n is free, whole, and in a list of its own. */
@@ -110,6 +111,7 @@ int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
 	if (have > FRAME_ORDER_MAX)
 		return -ENOMEM;
 	n = heads[have];
+	frame_poison_check(n, UINT64_C(1) << order);
 	list_remove(n, have);
 	while (have > order) {
 		have--;
@@ -161,11 +163,13 @@ int frame_try_free(pfn_t pfn, unsigned int order)
 		return -EBUSY;
 	if (order == 0 && nr_reserve < FRAME_RESERVE) {
 		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
+		frame_poison_fill(n, 1);
 		reserve[nr_reserve++] = pfn;
 		return 0;
 	}
 	mark(n, order, FRAME_FREE, OWNER_NONE);
 	count_plain(n, order, -1);
+	frame_poison_fill(n, UINT64_C(1) << order);
 	release(n, order);
 	return 0;
 }
@@ -182,9 +186,19 @@ int frame_alloc_reserved(enum frame_owner owner, pfn_t *pfn)
 		return 0;
 	if (nr_reserve == 0)
 		return -ENOMEM;
+	frame_poison_check(pfn_x(reserve[nr_reserve - 1]), 1);
 	*pfn = reserve[--nr_reserve];
 	mark(pfn_x(*pfn), 0, FRAME_DATA, owner);
 	return 0;
+}
+
+void frame_alloc_set_poison(bool on)
+{
+	unsigned int i;
+
+	frame_poison_on = on;
+	for (i = 0; i < nr_reserve; i++)
+		frame_poison_fill(pfn_x(reserve[i]), 1);
 }
 
 uint64_t frame_alloc_free(void)
@@ -226,26 +240,83 @@ void frame_alloc_init(void)
 		reserve[nr_reserve++] = pfn;
 }
 
-const char *frame_alloc_audit(pfn_t *where)
+/* A frame that is free begins a block: of a possible order, aligned, and free to its end. */
+static const char *audit_block(uint64_t n, pfn_t *where)
 {
-	uint64_t sum = 0, n;
-	unsigned int order;
-	uint32_t prev;
+	const struct frame *head = &frame_table[n];
+	uint64_t i, nr = UINT64_C(1) << (head->level & 31);
 
-	for (order = 0; order <= FRAME_ORDER_MAX; order++) {
-		prev = FRAME_NIL;
-		for (n = heads[order]; n != FRAME_NIL; prev = (uint32_t)n, n = at(n)->next) {
-			*where = _pfn(n);
-			if (!block_is_free(n, order))
-				return "a block in a list is not free";
-			if (at(n)->prev != prev)
-				return "a list is not linked both ways";
-			if (order < FRAME_ORDER_MAX &&
-			    block_is_free(n ^ (UINT64_C(1) << order), order))
-				return "a free block was not joined with its buddy";
-			sum += UINT64_C(1) << order;
-		}
+	*where = _pfn(n);
+	if (!(head->flags & FRAME_FREE_HEAD))
+		return "a free frame is in no block";
+	if (head->level > FRAME_ORDER_MAX || n % nr || n + nr > frame_table_nr)
+		return "a block has an impossible order";
+	if (head->level < FRAME_ORDER_MAX && block_is_free(n ^ nr, head->level))
+		return "a free block was not joined with its buddy";
+	for (i = 1; i < nr; i++) {
+		*where = _pfn(n + i);
+		if (frame_table[n + i].kind != FRAME_FREE)
+			return "a frame of a free block is not free";
+		if (frame_table[n + i].flags & FRAME_FREE_HEAD)
+			return "a frame is in two blocks";
+	}
+	return NULL;
+}
+
+/* One list, of at most @most blocks. Adds how many it has to *@blocks. */
+static const char *audit_list(unsigned int order, uint64_t most, uint64_t *blocks, pfn_t *where)
+{
+	uint32_t prev = FRAME_NIL, n;
+
+	for (n = heads[order]; n != FRAME_NIL; prev = n, n = frame_table[n].next) {
+		*where = _pfn(n);
+		if (!block_is_free(n, order))
+			return "a block in a list is not free, or of another order";
+		if (frame_table[n].prev != prev)
+			return "a list is not linked both ways";
+		if (++*blocks > most)
+			return "a list has no end, or a block twice";
+	}
+	return NULL;
+}
+
+static const char *audit_reserve(uint64_t owned, pfn_t *where)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_reserve; i++) {
+		*where = reserve[i];
+		if (!frame_at(reserve[i]) || frame_at(reserve[i])->owner != OWNER_RESERVE)
+			return "a frame of the reserve is not the reserve's";
 	}
 	*where = INVALID_PFN;
+	return owned == nr_reserve ? NULL : "the count of the reserve is wrong";
+}
+
+const char *frame_alloc_audit(pfn_t *where)
+{
+	uint64_t sum = 0, blocks = 0, listed = 0, reserved = 0, n, nr;
+	const char *why = NULL;
+	unsigned int order;
+
+	for (n = 0; n < frame_table_nr && !why; n += nr) {
+		nr = 1;
+		reserved += frame_table[n].owner == OWNER_RESERVE;
+		if (frame_table[n].kind != FRAME_FREE)
+			continue;
+		why = audit_block(n, where);
+		nr = UINT64_C(1) << (frame_table[n].level & 31);
+		blocks++;
+		sum += nr;
+	}
+	for (order = 0; order <= FRAME_ORDER_MAX && !why; order++)
+		why = audit_list(order, blocks, &listed, where);
+	if (!why)
+		why = audit_reserve(reserved, where);
+	if (why)
+		return why;
+	*where = INVALID_PFN;
+	if (listed != blocks)
+		return "a free block is in no list";
 	return sum == nr_free ? NULL : "the count of free frames is wrong";
 }

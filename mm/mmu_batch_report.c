@@ -46,3 +46,8 @@ void mmu_batch_set_sync(bool on)
 	ASSERT(b->depth == 0);
 	b->sync = on;
 }
+
+bool mmu_batch_sync(void)
+{
+	return mmu_batch_this()->sync;
+}

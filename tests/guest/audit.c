@@ -46,7 +46,7 @@ bool audit_found(const char *test, char *what, size_t n)
 		audit_describe(&report.first[i], text, sizeof(text));
 		print("# %s: audit: %s\n", test, text);
 	}
-	snprintf(what, n, "audit: %lu facts are broken", report.broken);
+	snprintf(what, n, "audit: facts broken: %lu", report.broken);
 	last = report;
 	return true;
 }

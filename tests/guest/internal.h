@@ -18,8 +18,25 @@ bool select_match(const struct guest_test *test, const char *spec);
  */
 int needs_unmet(const struct guest_test *test, char *why, size_t n);
 
+/* What is counted: each must be after a test what it was before. */
+enum leak_count {
+	LEAK_PMAP,	 /* slots of the window in use, a bit each */
+	LEAK_DEPTH,	 /* sections of the batch that are open */
+	LEAK_SYNC,	 /* its sync mode */
+	LEAK_POISON,	 /* the allocator's */
+	LEAK_QUARANTINE, /* frames in it */
+	LEAK_ASPACES,
+	LEAK_CURRENT, /* the address space that is run on, as a number */
+	LEAK_TABLES,
+	LEAK_PINNED,
+	LEAK_HOLDS, /* of tables, by mmu_map */
+	LEAK_EXECS, /* executable leaves */
+	LEAK_COUNTS
+};
+
 /* What a test must leave as it was. */
 struct leak_state {
+	uint64_t count[LEAK_COUNTS];
 	long reservation; /* frames that Xen counts as ours */
 	uint64_t frames;  /* free ones, the reserve among them */
 	uint64_t p2m_pages;

@@ -10,10 +10,13 @@
 #include <pinion/arch/trap.h>
 #include <pinion/boot/memory.h>
 #include <pinion/lib/printf.h>
+#include <pinion/lib/string.h>
+#include <pinion/mm/aspace.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/layout.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/vmap.h>
 #include <pinion/xen/console.h>
@@ -58,6 +61,65 @@ static unsigned int count_handlers(void)
 	return set;
 }
 
+/* One pass over all frames; a large guest is spared it, and has the audit after the group. */
+static void count_frames(uint64_t *count)
+{
+	const struct frame *frame;
+	uint64_t n;
+
+	for (n = 0; n < frame_table_nr && audit_each(); n++) {
+		frame = &frame_table[n];
+		count[LEAK_QUARANTINE] += frame->owner == OWNER_QUARANTINE;
+		if (frame->kind == FRAME_DATA)
+			count[LEAK_EXECS] += frame->execs;
+		if (frame->kind != FRAME_TABLE)
+			continue;
+		count[LEAK_TABLES]++;
+		count[LEAK_PINNED] += (frame->flags & FRAME_PINNED) != 0;
+		count[LEAK_HOLDS] += frame->holds;
+	}
+}
+
+static void read_counts(uint64_t *count)
+{
+	const struct aspace *as;
+
+	memset(count, 0, LEAK_COUNTS * sizeof(*count));
+	count[LEAK_PMAP] = this_cpu()->pmap_in_use;
+	count[LEAK_DEPTH] = mmu_batch_depth();
+	count[LEAK_SYNC] = mmu_batch_sync();
+	count[LEAK_POISON] = frame_alloc_poison();
+	for (as = aspace_first(); as; as = as->next)
+		count[LEAK_ASPACES]++;
+	count[LEAK_CURRENT] = (uintptr_t)aspace_current();
+	count_frames(count);
+}
+
+static bool counts_found(const uint64_t *before, const uint64_t *after, char *what, size_t n)
+{
+	static const char *const names[LEAK_COUNTS] = {
+		[LEAK_PMAP] = "pmap: slots in use",
+		[LEAK_DEPTH] = "batch: open sections",
+		[LEAK_SYNC] = "batch: sync mode",
+		[LEAK_POISON] = "poison: on",
+		[LEAK_QUARANTINE] = "quarantine: frames",
+		[LEAK_ASPACES] = "aspace: address spaces",
+		[LEAK_CURRENT] = "aspace: the current one",
+		[LEAK_TABLES] = "table: tables",
+		[LEAK_PINNED] = "pin: pinned tables",
+		[LEAK_HOLDS] = "hold: holds",
+		[LEAK_EXECS] = "exec: executable leaves",
+	};
+	unsigned int i;
+
+	for (i = 0; i < LEAK_COUNTS && before[i] == after[i]; i++)
+		;
+	if (i == LEAK_COUNTS)
+		return false;
+	snprintf(what, n, "leak: %s: were %#lx, are %#lx", names[i], before[i], after[i]);
+	return true;
+}
+
 void leak_read(struct leak_state *state)
 {
 	struct console_stats stats = console_stats();
@@ -74,6 +136,7 @@ void leak_read(struct leak_state *state)
 	state->mapped = count_mapped();
 	state->handlers = count_handlers();
 	state->lost = stats.lost + stats.bad_indices;
+	read_counts(state->count);
 }
 
 bool leak_found(const struct leak_state *before, const struct leak_state *after, char *what,
@@ -108,7 +171,7 @@ bool leak_found(const struct leak_state *before, const struct leak_state *after,
 		snprintf(what, n, "leak: console: %lu bytes lost or indices bad",
 			 after->lost - before->lost);
 	else
-		return false;
+		return counts_found(before->count, after->count, what, n);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include <pinion/lib/printf.h>
 #include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/frame_alloc.h>
 #include "internal.h"
 
 #define TESTS_MAX 512
@@ -140,11 +141,13 @@ static void run_and_look(const struct guest_test *test)
 /* A benchmark measures the kernel, and the audit would only make it longer. */
 static void audit(bool last)
 {
+	char reason[sizeof(suite.reason)];
+
 	if (!suite.audit_due || suite.running->bench || !(last || audit_each()))
 		return;
 	suite.audit_due = false;
-	if (audit_found(suite.running->name, suite.reason, sizeof(suite.reason)))
-		suite.outcome = ERROR;
+	if (audit_found(suite.running->name, reason, sizeof(reason)) && suite.outcome != ERROR)
+		test_error("%s", reason);
 }
 
 /* @last: the last of its group, or of all. */
@@ -256,6 +259,8 @@ static const char *verdict(void)
 static void run_main(void)
 {
 	audit_init();
+	if (!boot_info()->options.bench && audit_each())
+		frame_alloc_set_poison(true);
 	if (listing())
 		list_tests();
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The frame table and the allocator on it. */
 #include <pinion/arch/pte.h>
+#include <pinion/lib/printf.h>
 #include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/direct_map.h>
@@ -208,4 +209,89 @@ TEST(frames, frame_alloc_random, "random blocks never overlap, and all come back
 			frame_free(block[b].pfn, block[b].order);
 	CHECK_EQ(frame_alloc_free(), free);
 	audit();
+}
+
+/*
+ * A write through a pointer that was kept is found when the frame goes out again: alone, in the middle of a block, in the
+ * reserve. The panic comes before anything has changed, so that the word can be put right here.
+ */
+TEST(frames, frame_poison, "a write to a free frame is found, and where it was")
+{
+	bool was = frame_alloc_poison();
+	pfn_t pfn = INVALID_PFN, again = INVALID_PFN;
+	uint64_t *word, good, free;
+	const char *message;
+	char want[96];
+
+	frame_alloc_set_poison(true);
+	REQUIRE(frame_alloc(3, OWNER_TEST, &pfn) == 0);
+	stamp(pfn, 1);
+	frame_free(pfn, 3);
+	word = (uint64_t *)direct_va(pfn_add(pfn, 5)) + 511;
+	good = *word;
+	CHECK_EQ(*(uint64_t *)direct_va(pfn_add(pfn, 5)), good);
+	CHECK(stamped(pfn) != 1 && stamped(pfn) != good);
+	*word = 0x1234;
+	free = frame_alloc_free();
+	/* The lowest block of the smallest order that does: the same. */
+	message = EXPECT_PANIC(CHECK_EQ(frame_alloc(3, OWNER_TEST, &again), 0));
+	snprintf(want, sizeof(want),
+		 "pfn %#lx was written at offset 0xff8 after it was freed: 0x1234", pfn_x(pfn) + 5);
+	CHECK(message && strcmp(message, want) == 0);
+	CHECK_EQ(frame_alloc_free(), free);
+	audit();
+	*word = good;
+	REQUIRE(frame_alloc(3, OWNER_TEST, &again) == 0);
+	CHECK_EQ(pfn_x(again), pfn_x(pfn));
+	frame_free(again, 3);
+	frame_alloc_set_poison(was);
+}
+
+/* What was freed while it was off holds anything, and is nobody's fault. */
+TEST(frames, frame_poison_switched, "frames freed without poison are not looked at when it is on")
+{
+	bool was = frame_alloc_poison();
+	pfn_t pfn = INVALID_PFN, again = INVALID_PFN;
+
+	frame_alloc_set_poison(false);
+	REQUIRE(frame_alloc(2, OWNER_TEST, &pfn) == 0);
+	stamp(pfn, 7);
+	frame_free(pfn, 2);
+	CHECK_EQ(stamped(pfn), 7);
+	frame_alloc_set_poison(true);
+	REQUIRE(frame_alloc(2, OWNER_TEST, &again) == 0);
+	CHECK_EQ(pfn_x(again), pfn_x(pfn));
+	frame_free(again, 2);
+	CHECK(stamped(again) != 7);
+	frame_alloc_set_poison(was);
+}
+
+/* Its frames are in no list, but as free as any. */
+TEST(frames, frame_poison_reserve, "a write to a frame of the reserve is found")
+{
+	bool was = frame_alloc_poison();
+	pfn_t pfn, held = INVALID_PFN, last = INVALID_PFN;
+	uint64_t good;
+
+	frame_alloc_set_poison(true);
+	while (frame_alloc(0, OWNER_TEST, &pfn) == 0) {
+		stamp(pfn, pfn_x(last));
+		last = pfn;
+	}
+	CHECK_EQ(frame_alloc_reserved(OWNER_TEST, &held), 0);
+	frame_free(held, 0);
+	good = stamped(held);
+	stamp(held, 0);
+	CHECK(EXPECT_PANIC(CHECK_EQ(frame_alloc_reserved(OWNER_TEST, &pfn), 0)) != NULL);
+	CHECK_EQ(frame_alloc_reserve(), FRAME_RESERVE);
+	stamp(held, good);
+	CHECK_EQ(frame_alloc_reserved(OWNER_TEST, &pfn), 0);
+	CHECK_EQ(pfn_x(pfn), pfn_x(held));
+	frame_free(pfn, 0);
+	while (!pfn_eq(last, INVALID_PFN)) {
+		pfn = last;
+		last = _pfn(stamped(pfn));
+		frame_free(pfn, 0);
+	}
+	frame_alloc_set_poison(was);
 }

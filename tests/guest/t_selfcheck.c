@@ -12,6 +12,7 @@
 #include <pinion/lib/panic.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/kernel_map.h>
 #include <pinion/mm/layout.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/xen/evtchn.h>
@@ -143,4 +144,9 @@ TEST(selfcheck, selfcheck_leak_mapping, "a page left unmapped: ERROR", .manual =
 {
 	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)direct_va(boot_info()->l4), 0, UVMF_INVLPG),
 		 0);
+}
+
+TEST(selfcheck, selfcheck_audit, "a count of the frame table that is wrong: ERROR", .manual = true)
+{
+	frame_at(kernel_l4())->live++;
 }

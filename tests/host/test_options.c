@@ -52,6 +52,7 @@ static void expect_defaults(void)
 	assert_false(o.bench);
 	assert_false(o.ptdump);
 	assert_false(o.sync);
+	assert_false(o.poison);
 	assert_int_equal(o.oracle, ORACLE_END);
 	assert_false(o.seed_random);
 	assert_true(o.seed == OPTIONS_DEFAULT_SEED);
@@ -75,7 +76,7 @@ static void test_each_option(void **state)
 {
 	(void)state;
 	good("tests=p2m_*,@mm,-slow after=probe_read nonce=1f2E3d4c shuffle=7 seed=0x10 ops=500 "
-	     "repeat=3 bench oracle=each exit=idle mem=64M sync ptdump");
+	     "repeat=3 bench oracle=each exit=idle mem=64M sync poison ptdump");
 	assert_string_equal(o.tests, "p2m_*,@mm,-slow");
 	assert_string_equal(o.after, "probe_read");
 	assert_string_equal(o.nonce, "1f2E3d4c");
@@ -85,6 +86,7 @@ static void test_each_option(void **state)
 	assert_true(o.repeat == 3);
 	assert_true(o.bench);
 	assert_true(o.sync);
+	assert_true(o.poison);
 	assert_true(o.ptdump);
 	assert_int_equal(o.oracle, ORACLE_EACH);
 	assert_int_equal(o.exit, EXIT_IDLE);

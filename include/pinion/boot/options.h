@@ -3,7 +3,7 @@
  * The kernel's command line.
  *
  *   tests=GLOB|@group|-NAME|list  after=NAME  shuffle=SEED  seed=N|random  ops=N  repeat=N  bench
- *   oracle=end|each|off  nonce=HEX  exit=poweroff|reboot|crash|idle  mem=SIZE  sync  ptdump
+ *   oracle=end|each|off  nonce=HEX  exit=poweroff|reboot|crash|idle  mem=SIZE  sync  poison  ptdump
  *
  * Words are separated by blanks. Double and single quotes group, and vanish: tests="a b",
  * 'tests=a b' and te"sts=a b" are the same word. Of a repeated option the last good value counts. A
@@ -37,6 +37,7 @@ struct boot_options {
 	bool bench;		   /* run the benchmarks; false */
 	bool sync;		   /* mmu_batch flushes after each entry; false */
 	bool ptdump;		   /* print the page tables once all stands; false */
+	bool poison;		   /* freed frames are filled, and checked; false */
 	enum option_oracle oracle; /* ORACLE_END */
 	bool seed_random;	   /* seed=random: the caller makes a seed and says it; false */
 	uint64_t seed;		   /* of random tests; OPTIONS_DEFAULT_SEED */

@@ -46,11 +46,22 @@ void frame_free(pfn_t pfn, unsigned int order);
 /* A single frame for a table, from the allocator or else from the reserve. Returns 0 or -ENOMEM. */
 __must_check int frame_alloc_reserved(enum frame_owner owner, pfn_t *pfn);
 
+/*
+ * Poison: frames that come back are filled with a pattern, and when they go out again it must still be there; if it
+ * isn't, somebody has written to a frame that was not his any more: a panic that says where. Off at the start; what is
+ * freed while it is off is not looked at. It costs some 2,500 instructions a frame.
+ */
+void frame_alloc_set_poison(bool on);
+bool frame_alloc_poison(void);
+
 /* Free frames, without the reserve; and what the reserve holds. */
 uint64_t frame_alloc_free(void);
 unsigned int frame_alloc_reserve(void);
 
-/* Checks lists against the frame table. Returns NULL, or what is wrong with the frame in *@where. */
+/*
+ * Looks the lists and the frame table over: every free frame is in one block, every block aligned, joined with its buddy,
+ * and in one list, all counts are right, the reserve's frames are its own. Returns NULL, or what is wrong with the frame in *@where.
+ */
 const char *frame_alloc_audit(pfn_t *where);
 
 #endif

@@ -57,6 +57,7 @@ enum frame_owner {
 /* flags */
 #define FRAME_PINNED	0x01 /* has a pin of its own */
 #define FRAME_FREE_HEAD 0x02 /* FRAME_FREE: the first of a block, which is in a list */
+#define FRAME_POISONED	0x80 /* FRAME_FREE: holds the pattern (mm/frame_poison.c) */
 #define FRAME_PLAIN	0x04 /* FRAME_DATA: writable in the direct map; may become a table */
 #define FRAME_OFFLINE \
 	0x08 /* FRAME_TABLE: not a table for Xen yet: writable, written by plain stores */

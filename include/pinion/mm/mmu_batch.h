@@ -227,6 +227,7 @@ uint64_t mmu_batch_calls(void);
 
 /* Sync mode: each thing is sent when it is queued, so that the guilty one is found where it is made. */
 void mmu_batch_set_sync(bool on);
+bool mmu_batch_sync(void);
 
 /*
  * Tries once more to make plain memory of each frame in quarantine. Returns how many are left; those
