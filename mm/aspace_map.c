@@ -391,7 +391,8 @@ static int map_beside(struct range_op *op, struct piece *p)
 
 	if (is_narrowed(op, p->upper) || (frame->flags & FRAME_QUEUED))
 		return map_rewrite(op, p);
-	if (!table_is_kept(frame) && !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
+	if (!op->by_entries && !table_is_kept(frame) &&
+	    !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_best(&work) == WAY_REBUILD)
 		return map_rewrite(op, p);

@@ -97,7 +97,7 @@ static int protect_check(struct range_op *op, const struct piece *p)
 			any |= l1[i];
 		}
 		l1 += 64;
-		if (((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
+		if (op->noted && ((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
 			continue;
 		rc = note_word(op, p, word);
 		if (rc)
@@ -285,7 +285,7 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 	if (op->rights == ASPACE_RX || is_shared(p->table[1]) || p->upper != PTE_RW ||
 	    (frame->flags & (FRAME_EXEC | FRAME_QUEUED | FRAME_OFFLINE)))
 		return protect_rewrite(op, p);
-	if (table_is_kept(frame) || (frame->flags & FRAME_FOREIGN))
+	if (op->by_entries || table_is_kept(frame) || (frame->flags & FRAME_FOREIGN))
 		work.possible = 1U << WAY_ENTRIES;
 	if (planner_best(&work) == WAY_REBUILD)
 		return protect_rewrite(op, p);
@@ -398,7 +398,8 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	return rc ? rc : protect_leaves(op, p);
 }
 
-int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
+static int protect_by(struct aspace *as, const struct aspace_range *range,
+		      enum aspace_rights rights, bool by_entries, bool *refused)
 {
 	_Alignas(struct journal) char first[256];
 	struct range_op op = {
@@ -409,16 +410,31 @@ int aspace_protect(struct aspace *as, const struct aspace_range *range, enum asp
 		.check_all = true,
 		.undo = protect_undo,
 		.rights = rights,
+		.by_entries = by_entries,
 	};
+	int rc;
+
+	range_journal_begin(&op, first, sizeof(first));
+	rc = range_run(&op);
+	range_journal_end(&op);
+	*refused = op.refused;
+	return rc;
+}
+
+int aspace_protect(struct aspace *as, const struct aspace_range *range, enum aspace_rights rights)
+{
 	int rc = is_one_page(range) ? range_protect_one(as, range->va, rights) : 1;
+	bool refused;
 
 	if (rc <= 0)
 		return rc;
-	range_journal_begin(&op, first, sizeof(first));
 	rc = range_check_args(as, range, rights);
-	if (!rc)
-		rc = range_run(&op);
-	range_journal_end(&op);
+	if (rc)
+		return rc;
+	rc = protect_by(as, range, rights, false, &refused);
+	/* Entry by entry the page is found at which Xen refused a whole table. */
+	if (rc && refused && rc != -EIO)
+		rc = protect_by(as, range, rights, true, &refused);
 	return rc;
 }
 

@@ -309,19 +309,22 @@ static void widen(struct exec_list *list)
 int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,
 		      unsigned int n)
 {
-	int rc = range_flush(op, p, false), end;
+	int rc = range_flush(op, p, false);
 	unsigned int i;
 
+	if (rc)
+		return rc;
 	for (i = 0; i < n && !rc; i++) {
 		rc = aspace_exec_queue(_pfn(pfns[i]), 1);
 		if (!rc)
 			op->come->pfn[op->come->nr++] = pfns[i];
 	}
-	end = mmu_batch_end(rc);
+	rc = mmu_batch_end(rc);
+	op->failed = rc != 0;
 	mmu_batch_begin();
-	while (end && op->come->nr > 0)
+	while (rc && op->come->nr > 0)
 		aspace_exec_count(_pfn(op->come->pfn[--op->come->nr]), -1);
-	return end;
+	return rc;
 }
 
 /* Ends the section, with @rc or what comes of it. */
@@ -367,6 +370,7 @@ int range_flush(struct range_op *op, const struct piece *p, bool within)
 		op->checked = true;
 	}
 	rc = end_section(op, rc);
+	op->failed = rc != 0;
 	mmu_batch_begin();
 	if (rc)
 		return rc;
@@ -415,17 +419,21 @@ static int go_over(struct range_op *op)
 	return rc;
 }
 
-/* Tables that were made for the piece that failed, and map nothing. */
+/* Tables that were made for the pieces of the section that failed, and map nothing. */
 static int prune(struct range_op *op)
 {
+	uint64_t page = op->done < op->at ? op->done : op->at;
 	struct piece p;
 	int rc = 0;
 
-	piece_at(op, op->at, &p);
-	mmu_batch_begin();
-	if (is_empty(p.table[p.bottom], p.bottom))
-		rc = range_unlink(op, &p, p.bottom);
-	return mmu_batch_end(rc);
+	for (; page <= op->at && !rc; page = p.page + p.nr) {
+		piece_at(op, page, &p);
+		if (!is_empty(p.table[p.bottom], p.bottom))
+			continue;
+		mmu_batch_begin();
+		rc = mmu_batch_end(range_unlink(op, &p, p.bottom));
+	}
+	return rc;
 }
 
 /* Earlier sections are done, or plain stores: back to where it began. */
@@ -441,7 +449,7 @@ static int take_back(struct range_op *op, int rc)
 int range_run(struct range_op *op)
 {
 	struct exec_list gone, come;
-	int rc = 0;
+	int rc = 0, end;
 
 	gone.nr = 0;
 	come.nr = 0;
@@ -462,7 +470,10 @@ int range_run(struct range_op *op)
 	if (rc)
 		return rc;
 	mmu_batch_begin();
-	rc = end_section(op, go_over(op));
+	rc = go_over(op);
+	/* The report of a section that failed is not to be lost over an empty one. */
+	end = end_section(op, op->failed ? 0 : rc);
+	rc = rc ? rc : end;
 	if (rc && (op->sent || op->offline))
 		rc = take_back(op, rc);
 	if (rc == -EIO)

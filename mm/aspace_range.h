@@ -93,7 +93,7 @@ struct range_op {
 	uint64_t cache;
 	uint64_t start, end; /* the pages of the range that it goes over; end 0: all */
 	enum aspace_rights rights;
-	bool by_entries; /* map: page by page, to find one that is refused */
+	bool by_entries; /* page by page, to find one that is refused */
 	bool user;	 /* in the user's half */
 	bool current;	 /* the vCPU runs on these tables */
 	bool offline;	 /* Xen does not know the address space yet */
@@ -102,6 +102,7 @@ struct range_op {
 	bool sent;	 /* a section has been */
 	bool checked;	 /* all that is left has been checked */
 	bool refused;	 /* Xen has refused something */
+	bool failed;	 /* a section has, and it has ended */
 	uint64_t at;	 /* the piece under way, by its first page */
 	uint64_t done;	 /* pages that earlier sections have done */
 

@@ -151,7 +151,8 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
 	if (shared)
 		work.possible = 1U << WAY_REBUILD;
-	else if (!table_is_kept(frame) && !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)) &&
+	else if (!op->by_entries && !table_is_kept(frame) &&
+		 !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)) &&
 		 frame_alloc_free() > op->splits)
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_choose(&work) != WAY_REBUILD)

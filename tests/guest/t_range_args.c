@@ -263,6 +263,7 @@ TEST(range, range_holes,
      "mapping over a page is -EEXIST, protecting a hole -ENOENT, and unmapping passes over holes")
 {
 	struct aspace_range five = { VA + 5 * PAGE_SIZE, 1, NULL }, ten = { VA, 10, NULL };
+	struct aspace_range words = { VA + 128 * PAGE_SIZE, 128, NULL };
 	struct aspace_range wide = { VA - L2_SPAN, 3 * PIECE, NULL },
 			    far = { VA + L3_SPAN, 10, NULL };
 	struct aspace as;
@@ -283,6 +284,9 @@ TEST(range, range_holes,
 		CHECK_RC(aspace_protect(&as, &ten, ASPACE_RW), -ENOENT);
 		CHECK_RC(aspace_protect(&as, &ten, ASPACE_RX), -ENOENT);
 		CHECK_RC(aspace_protect(&as, &wide, ASPACE_R), -ENOENT);
+		/* Holes by the word. */
+		CHECK_RC(aspace_protect(&as, &words, ASPACE_R), -ENOENT);
+		CHECK_RC(aspace_protect(&as, &words, ASPACE_RW), -ENOENT);
 		range_expect(&as, VA, 5, block, HOLE);
 		range_expect(&as, five.va, 1, block, ASPACE_R);
 		range_expect(&as, VA + 6 * PAGE_SIZE, 506, block, HOLE);
