@@ -53,10 +53,10 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 	FOR_WORD_BITS(i, p->mask[word])
 	{
 		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
-		if (bits == op->noted)
-			continue;
 		if (!(bits & PTE_P))
 			return -ENOENT;
+		if (bits == op->noted)
+			continue;
 		op->noted = bits;
 		rc = range_journal_note(op, p->page + word * 64 + i - p->at,
 					rights_of(combine(p->upper, bits)));

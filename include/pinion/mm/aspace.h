@@ -78,11 +78,12 @@ struct aspace_range {
 	const uint64_t *select;
 };
 
+/* To write and to execute, ASPACE_RW | ASPACE_RX, is -EACCES whatever the range. */
 enum aspace_rights {
 	ASPACE_R = 0,  /* read */
 	ASPACE_RW = 1, /* read, write */
 	ASPACE_RX = 2, /* read, execute: the frames become read-only in the direct map as well */
-}; /* both together: -EACCES, whatever the range */
+};
 
 /*
  * Maps page i of the range to @pfns[i], or to @first + i. Returns 0, or
