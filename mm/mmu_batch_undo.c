@@ -14,12 +14,13 @@
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
 
+/* @leaf is what is to be seen there now, but for rights: there it is what was asked for. */
 static void count_back_bulk(struct frame *table, enum mmu_batch_kind kind, uint64_t leaf)
 {
 	if (kind == MMU_BATCH_MAP)
-		table->live--;
+		table->live = (uint16_t)(table->live - (leaf & PTE_P));
 	else if (kind == MMU_BATCH_UNMAP)
-		table->live++;
+		table->live = (uint16_t)(table->live + 1 - (leaf & PTE_P));
 	else if (kind == MMU_BATCH_NX)
 		frame_at(table_below(leaf))->execs += (leaf & PTE_NX) ? 1U : UINT32_MAX;
 }
@@ -64,6 +65,13 @@ static void undo_op(struct mmu_batch *b, const struct seg *seg)
 	b->error.undone++;
 }
 
+/* Whether undoing a request of @seg takes back its value as it is written there; of rights it is derived. */
+static bool is_counted(const struct seg *seg)
+{
+	return seg->kind != SEG_OP && (seg->kind != SEG_BULK || seg->bulk == MMU_BATCH_MAP ||
+				       seg->bulk == MMU_BATCH_UNMAP);
+}
+
 /*
  * Xen keeps what request @at wrote. If an earlier request wrote the same entry, then it is this value
  * that undoing that one replaces.
@@ -71,18 +79,19 @@ static void undo_op(struct mmu_batch *b, const struct seg *seg)
 static void entry_stuck(struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
 	const struct frame *table = frame_at(_pfn(seg->table));
-	const struct seg *before;
+	unsigned int i = at;
 
 	if (table && table->owner == OWNER_KERNEL)
 		panic("a change of the kernel's own table, pfn %#x, can't be undone", seg->table);
-	for (before = seg; before-- > b->segs;) {
-		if (before->kind != SEG_OP && before->kind != SEG_BULK &&
-		    b->requests[before->first].ptr == b->requests[at].ptr) {
-			b->requests[before->first].val = b->requests[at].val;
-			break;
-		}
-	}
 	b->error.stuck++;
+	while (i > 0 && b->requests[i - 1].ptr != b->requests[at].ptr)
+		i--;
+	if (i-- == 0)
+		return;
+	while (seg->kind == SEG_OP || seg->first > i)
+		seg--;
+	if (is_counted(seg))
+		b->requests[i].val = b->requests[at].val;
 }
 
 /* Of rights only the one that changed need be known: A and D are nobody's promise. */
