@@ -167,23 +167,22 @@ static int send_uva(struct mmu_batch *b, const struct seg *seg)
 }
 
 /*
- * The updates that come next, as many as can go in one call. TLB work rides behind leaves only: Xen restarts a call
+ * The updates that come next, as many as can go in one call. TLB work rides behind one upper entry at most: Xen restarts a call
  * after each upper entry that was cleared, and to restart a multicall costs as much as the call that it saves.
  */
 static int send_updates(struct mmu_batch *b)
 {
 	const struct seg *seg = &b->segs[b->sent.segs], *end = &b->segs[b->n.segs], *next;
-	unsigned int n = 0, done = 0;
-	bool upper = false;
+	unsigned int n = 0, upper = 0, done = 0;
 	long rc;
 
 	for (next = seg; next < end && next->kind != SEG_OP && next->domid == seg->domid; next++) {
 		n += next->count;
-		upper |= next->level > 1;
+		upper += next->level > 1;
 	}
 	if (next == end && n == 1 && fits_uva(b, seg))
 		return send_uva(b, seg);
-	if (next == end && !upper && (b->flush || b->invlpgs)) {
+	if (next == end && upper <= 1 && (b->flush || b->invlpgs)) {
 		rc = multicall(b, n, &done, seg->domid);
 	} else {
 		b->counters.mmu_update++;
