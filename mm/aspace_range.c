@@ -381,11 +381,10 @@ int range_flush(struct range_op *op, const struct piece *p, bool within)
 
 int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 {
-	unsigned int room = mmu_batch_room();
+	struct mmu_batch_mark queued = mmu_batch_mark();
 
-	if (n < PIECE_REQUESTS)
-		n = PIECE_REQUESTS;
-	if (op->offline || room >= n || room == MMU_BATCH_ENTRIES)
+	if (op->offline || queued.segs == 0 ||
+	    (mmu_batch_room() >= PIECE_REQUESTS && MMU_BATCH_ENTRIES - queued.requests >= n))
 		return 0;
 	return range_flush(op, p, false);
 }

@@ -449,8 +449,9 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, enum m
 unsigned int mmu_batch_room(void)
 {
 	const struct mmu_batch *b = mmu_batch_this();
-	unsigned int requests = MMU_BATCH_ENTRIES - b->n.requests,
+	unsigned int requests = MMU_BATCH_ENTRIES - b->n.requests, segs = SEGS_MAX - b->n.segs,
 		     riders = RIDERS_MAX - b->n.riders;
+	unsigned int least = riders < segs ? riders : segs;
 
-	return riders < requests ? riders : requests;
+	return least < requests ? least : requests;
 }

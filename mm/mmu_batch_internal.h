@@ -17,8 +17,8 @@
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/tables.h>
 
-#define SEGS_MAX   (MMU_BATCH_ENTRIES + MMU_BATCH_OPS)
-#define RIDERS_MAX MMU_BATCH_ENTRIES
+#define SEGS_MAX   (MMU_BATCH_SINGLES + MMU_BATCH_OPS)
+#define RIDERS_MAX MMU_BATCH_SINGLES
 #define HOOKS_MAX  64
 
 enum seg_kind {

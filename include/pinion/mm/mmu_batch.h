@@ -44,8 +44,10 @@
 #include <pinion/mm/frames.h>
 #include <pinion/xen/hypercall.h>
 
-/* Requests, and mmuext operations, that a section can hold. */
-#define MMU_BATCH_ENTRIES 512
+/* Requests, and mmuext operations, that a section can hold. What is not one of many leaves (mmu_batch_open) takes
+ * one of MMU_BATCH_SINGLES too. */
+#define MMU_BATCH_ENTRIES 1024U
+#define MMU_BATCH_SINGLES 512U
 #define MMU_BATCH_OPS	  32
 
 /* Up to so many pages of a section are flushed one by one. */
