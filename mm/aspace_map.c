@@ -248,6 +248,7 @@ static __always_inline uint32_t ask(const struct range_op *op, const struct piec
 		FOR_WORD_BITS(i, p->mask[word])
 		{
 			pfn = pfns ? pfn_x(pfns[i]) : run + i;
+			OPAQUE(i);
 			if (unlikely(pfn >= end)) {
 				if (pfn >= frame_table_nr)
 					return 0;

@@ -51,12 +51,21 @@ static uint64_t bits_at(const uint64_t *bitmap, uint64_t first, uint64_t end)
 	return low;
 }
 
-static unsigned int count_bits(uint64_t v)
+/* Counts of ones in each four bits. */
+static inline uint64_t count_fours(uint64_t v)
 {
 	v -= v >> 1 & UINT64_C(0x5555555555555555);
-	v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
-	v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-	return (unsigned int)(v * UINT64_C(0x0101010101010101) >> 56);
+	return (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
+}
+
+/* The ones in two words: at most 8 in the fours of both. */
+static unsigned int count_bits(uint64_t v, uint64_t w)
+{
+	uint64_t fours = count_fours(v) + count_fours(w);
+	uint64_t bytes = (fours & UINT64_C(0x0f0f0f0f0f0f0f0f)) +
+			 (fours >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f));
+
+	return (unsigned int)(bytes * UINT64_C(0x0101010101010101) >> 56);
 }
 
 /* The bits [@from, @to) of a word, both in 0 to 64. */
@@ -80,9 +89,10 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 	}
 	/* A bitmap whose words begin where those of the L1 do, as that of any aligned range does. */
 	if (r->select && p->nr == TABLE_ENTRIES && p->page % 64 == 0) {
-		for (word = 0; word < MASK_WORDS; word++) {
+		for (word = 0; word < MASK_WORDS; word += 2) {
 			p->mask[word] = r->select[p->page / 64 + word];
-			p->selected += count_bits(p->mask[word]);
+			p->mask[word + 1] = r->select[p->page / 64 + word + 1];
+			p->selected += count_bits(p->mask[word], p->mask[word + 1]);
 		}
 		return;
 	}
@@ -93,7 +103,7 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 		if (r->select && bits) {
 			bits &= bits_at(r->select, p->page + word * 64 + from - p->at, r->nr)
 				<< from;
-			p->selected += count_bits(bits);
+			p->selected += count_bits(bits, 0);
 		}
 		p->mask[word] = bits;
 	}

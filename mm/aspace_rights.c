@@ -24,6 +24,7 @@ static __always_inline struct mmu_update *ask_rw(const struct range_op *op, cons
 		FOR_WORD_BITS(i, p->mask[word])
 		{
 			leaf = l1[i];
+			OPAQUE(i);
 			if (!(leaf & PTE_RW) != rw)
 				continue;
 			request->ptr = ptr + i * sizeof(uint64_t);
@@ -85,6 +86,7 @@ static struct mmu_update *ask_nx(struct range_op *op, const struct piece *p,
 		FOR_WORD_BITS(i, p->mask[word])
 		{
 			leaf = l1[i];
+			OPAQUE(i);
 			if (leaf & PTE_NX) {
 				if (!(leaf & PTE_RW))
 					continue;

@@ -53,6 +53,12 @@
 		(type *)((char *)member_ptr_ - offsetof(type, member));     \
 	})
 
+/*
+ * The compiler forgets what it knows of a variable. Else it computes a part that two addresses have in common by itself,
+ * and then adds to it, where each has room for all of it in one instruction.
+ */
+#define OPAQUE(var) __asm__("" : "+r"(var))
+
 /* The compiler neither moves memory accesses across this nor keeps memory in registers over it. */
 #define barrier() __asm__ volatile("" ::: "memory")
 
