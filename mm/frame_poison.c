@@ -37,28 +37,46 @@ static bool is_filled(const struct frame *frame)
 
 void frame_poison_fill(uint64_t n, uint64_t nr)
 {
-	uint64_t end = n + nr, i, *words;
+	uint64_t end = n + nr, value, i, *words;
 
 	for (; frame_poison_on && n < end; n++) {
 		words = direct_va(_pfn(n));
+		value = pattern(n);
+#pragma GCC unroll 16
 		for (i = 0; i < WORDS; i++)
-			words[i] = pattern(n);
+			words[i] = value;
 		if (frame_table[n].kind == FRAME_FREE)
 			frame_table[n].flags |= FRAME_POISONED;
 	}
 }
 
+/* The first word of a frame that is not what was filled in. */
+static __noreturn void report(uint64_t n)
+{
+	const uint64_t *words = direct_va(_pfn(n));
+	uint64_t i = 0;
+
+	while (i < WORDS - 1 && words[i] == pattern(n))
+		i++;
+	panic("pfn %#" PRI_pfn " was written at offset %#lx after it was freed: %#lx", n,
+	      i * sizeof(uint64_t), words[i]);
+}
+
 void frame_poison_check(uint64_t n, uint64_t nr)
 {
-	uint64_t end = n + nr, i;
+	uint64_t end = n + nr, value, changed, i;
 	const uint64_t *words;
 
 	for (; n < end; n++) {
+		if (!is_filled(&frame_table[n]))
+			continue;
 		words = direct_va(_pfn(n));
-		for (i = 0; is_filled(&frame_table[n]) && i < WORDS; i++)
-			if (unlikely(words[i] != pattern(n)))
-				panic("pfn %#" PRI_pfn
-				      " was written at offset %#lx after it was freed: %#lx",
-				      n, i * sizeof(uint64_t), words[i]);
+		value = pattern(n);
+		changed = 0;
+#pragma GCC unroll 16
+		for (i = 0; i < WORDS; i++)
+			changed |= words[i] ^ value;
+		if (unlikely(changed))
+			report(n);
 	}
 }

@@ -66,6 +66,12 @@ void audit_init(void);
  */
 bool audit_found(const char *test, char *what, size_t n);
 
+/*
+ * As oracle= says: asks Xen for a few frames after a test, for all after the @last. Prints what is wrong, says in @what
+ * how much. Returns whether anything is.
+ */
+bool oracle_found(const char *test, bool last, char *what, size_t n);
+
 /* Whether the audit is quick enough here to run after each test, and not just after each group. */
 bool audit_each(void);
 

@@ -139,19 +139,25 @@ static void run_and_look(const struct guest_test *test)
 }
 
 /* A benchmark measures the kernel, and the audit would only make it longer. */
-static void audit(bool last)
+static void audit(bool last, bool final)
 {
+	const char *name = suite.running->name;
 	char reason[sizeof(suite.reason)];
 
-	if (!suite.audit_due || suite.running->bench || !(last || audit_each()))
+	if (suite.running->bench)
 		return;
-	suite.audit_due = false;
-	if (audit_found(suite.running->name, reason, sizeof(reason)) && suite.outcome != ERROR)
+	if (suite.audit_due && (last || audit_each())) {
+		suite.audit_due = false;
+		if (audit_found(name, reason, sizeof(reason)) && suite.outcome != ERROR)
+			test_error("%s", reason);
+	}
+	if (suite.running->phase == TEST_MAIN &&
+	    oracle_found(name, final, reason, sizeof(reason)) && suite.outcome != ERROR)
 		test_error("%s", reason);
 }
 
-/* @last: the last of its group, or of all. */
-static void run_one(const struct guest_test *test, bool last)
+/* @last: the last of its group; @final: of the whole run. */
+static void run_one(const struct guest_test *test, bool last, bool final)
 {
 	char why[64];
 	int unmet;
@@ -165,7 +171,7 @@ static void run_one(const struct guest_test *test, bool last)
 		test_error("its needs '%s' make no sense", test->needs);
 	else if (unmet == 0)
 		run_and_look(test);
-	audit(last);
+	audit(last, final);
 	if (unmet > 0 && suite.outcome == PASS) {
 		suite.skipped++;
 		print("ok %u %s # SKIP %s\n", suite.number, test->name, why);
@@ -200,8 +206,10 @@ static size_t run_phase(enum test_phase phase, bool count)
 				continue;
 			ran++;
 			if (!count)
-				run_one(list[i], i + 1 == n || strcmp(list[i]->group,
-								      list[i + 1]->group) != 0);
+				run_one(list[i],
+					i + 1 == n ||
+						strcmp(list[i]->group, list[i + 1]->group) != 0,
+					i + 1 == n && round + 1 == boot_info()->options.repeat);
 		}
 	}
 	return ran;
