@@ -3,7 +3,6 @@
 #include <pinion/arch/probe.h>
 #include <pinion/arch/pte.h>
 #include <pinion/arch/trap.h>
-#include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/aspace.h>
 #include <pinion/mm/direct_map.h>
@@ -12,6 +11,7 @@
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/tables.h>
 #include <pinion/mm/vmap.h>
+#include "range_help.h"
 #include "suite.h"
 
 #define NOT_THERE EXINFO_PF(0)
@@ -238,6 +238,60 @@ TEST(vmap, vmap_map, "frames of the caller's are mapped side by side, and stay t
 	frame_free(b, 0);
 }
 
+/* A part of a block may get other rights, and even run: freeing it takes its frames as they are. */
+TEST(vmap, vmap_protect, "a block with a page made executable and one read-only is freed like any")
+{
+	struct state before = state_now();
+	struct aspace_range range = { .nr = 1 };
+	struct aspace_info info;
+	char *va = NULL;
+	pfn_t pfn;
+
+	REQUIRE(vmap_alloc(3, (void **)&va) == 0);
+	va[PAGE_SIZE] = (char)0xc3;
+	pfn = pfn_of(va + PAGE_SIZE);
+	range.va = (uintptr_t)va + PAGE_SIZE;
+	CHECK_EQ(aspace_protect(&kernel_aspace, &range, ASPACE_RX), 0);
+	CHECK_EQ(probe_call(va + PAGE_SIZE), 0);
+	CHECK_EQ(probe_store64(direct_va(pfn), 0), NO_WRITE);
+	range.va = (uintptr_t)va;
+	CHECK_EQ(aspace_protect(&kernel_aspace, &range, ASPACE_R), 0);
+	CHECK_EQ(probe_store64(va, 0), NO_WRITE);
+	CHECK_EQ(vmap_free(va), 0);
+	CHECK_EQ(aspace_query(&kernel_aspace, (uintptr_t)direct_va(pfn), &info), 0);
+	CHECK(info.writable && !info.executable);
+	CHECK(is_as_before(&before));
+}
+
+/* With frames of the caller's only the tables can fail: an L2, then an L1. */
+TEST(vmap, vmap_map_no_memory, "without memory for a table -ENOMEM, for frames and for devices")
+{
+	volatile void *vga = NULL;
+	struct state before;
+	unsigned int left;
+	void *va = NULL;
+	pfn_t pfn;
+
+	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
+	for (left = 0; left < 2; left++) {
+		range_hog(FRAME_RESERVE + left);
+		before = state_now();
+		CHECK_EQ(vmap_map(&pfn, 1, ASPACE_RW, &va), -ENOMEM);
+		if (boot_info()->initdomain)
+			CHECK_EQ(mmio_map(_pfn(0xb8), 1, MMIO_UC, &vga), -ENOMEM);
+		CHECK(is_as_before(&before));
+		CHECK(va == NULL && vga == NULL);
+		range_unhog();
+	}
+	range_hog(FRAME_RESERVE + 2);
+	if (CHECK_EQ(vmap_map(&pfn, 1, ASPACE_RW, &va), 0))
+		CHECK_EQ(vmap_free(va), 0);
+	if (boot_info()->initdomain && CHECK_EQ(mmio_map(_pfn(0xb8), 1, MMIO_UC, &vga), 0))
+		CHECK_EQ(mmio_unmap(vga), 0);
+	range_unhog();
+	frame_free(pfn, 0);
+}
+
 /* A frame in the middle that can't be mapped: a table, to be writable; a pfn that is no RAM. */
 TEST(vmap, vmap_map_refused, "one frame that can't be mapped so, and nothing is")
 {
@@ -396,102 +450,4 @@ TEST(vmap, selfcheck_overflow_vmap, "a stack of the arena overflows: CRASH, by X
 	REQUIRE(vmap_stack_alloc(1, &top) == 0);
 	stack_bottom = (char *)top - PAGE_SIZE;
 	on_stack(top, run_over);
-}
-
-/* As many areas as there can be, of one frame; then room in the middle is found again. */
-TEST(vmap, vmap_areas_full, "the table of areas is used to the last, then -ENOMEM")
-{
-	struct state before = state_now();
-	void *va = NULL, *middle = NULL, *first = NULL;
-	unsigned int i, n = VMAP_AREAS - vmap_areas();
-	pfn_t pfn = INVALID_PFN;
-
-	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
-	for (i = 0; i < n; i++) {
-		REQUIRE(vmap_map(&pfn, 1, ASPACE_RW, &va) == 0);
-		first = i == 0 ? va : first;
-		middle = i == n / 2 ? va : middle;
-	}
-	CHECK_EQ(vmap_map(&pfn, 1, ASPACE_RW, &va), -ENOMEM);
-	CHECK_EQ(vmap_free(middle), 0);
-	CHECK_EQ(load(middle), NOT_THERE);
-	CHECK_EQ(vmap_map(&pfn, 1, ASPACE_RW, &va), 0);
-	CHECK(va == middle);
-	for (i = 0; i < n; i++)
-		REQUIRE(vmap_free((char *)first + UINT64_C(2) * i * PAGE_SIZE) == 0);
-	frame_free(pfn, 0);
-	CHECK(is_as_before(&before));
-}
-
-/* The oracle: which pages of the arena's first 1024 are mapped, one byte each. */
-#define ORACLE_PAGES 1024
-#define ORACLE_MAX   48
-
-static uint8_t oracle[ORACLE_PAGES];
-
-/* Where an area of @nr pages must go: the lowest page with free ones before, in and behind it. */
-static uint64_t oracle_fit(uint64_t nr)
-{
-	uint64_t page, i;
-
-	for (page = 1; page + nr < ORACLE_PAGES; page++) {
-		for (i = page - 1; i <= page + nr && !oracle[i]; i++)
-			;
-		if (i > page + nr)
-			return page;
-	}
-	return 0;
-}
-
-static bool oracle_agrees(void)
-{
-	uint64_t page;
-
-	for (page = 0; page < ORACLE_PAGES; page++)
-		if ((load((const void *)(VMAP_BASE + page * PAGE_SIZE)) == 0) != oracle[page])
-			return CHECK_EQ(page, UINT64_MAX);
-	return true;
-}
-
-TEST(vmap, vmap_random, "random areas lie where an oracle has them, never side by side")
-{
-	struct state before = state_now();
-	uint64_t ops = boot_info()->options.ops ? boot_info()->options.ops : 2000, op;
-	uint32_t at[ORACLE_MAX], size[ORACLE_MAX];
-	pfn_t list[12], pfn = INVALID_PFN;
-	unsigned int n = 0, i;
-	struct rng rng;
-	void *va = NULL;
-
-	REQUIRE(vmap_areas() == 0);
-	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
-	for (i = 0; i < ARRAY_SIZE(list); i++)
-		list[i] = pfn;
-	memset(oracle, 0, sizeof(oracle));
-	rng_seed(&rng, boot_info()->options.seed);
-	test_note("seed %#lx, %lu operations", boot_info()->options.seed, ops);
-	for (op = 0; op < ops; op++) {
-		if (n < ORACLE_MAX && (n == 0 || rng_below(&rng, 5) < 3)) {
-			size[n] = 1 + (uint32_t)rng_below(&rng, ARRAY_SIZE(list));
-			at[n] = (uint32_t)oracle_fit(size[n]);
-			REQUIRE(vmap_map(list, size[n], ASPACE_RW, &va) == 0);
-			REQUIRE((uintptr_t)va == VMAP_BASE + at[n] * PAGE_SIZE);
-			memset(oracle + at[n], 1, size[n]);
-			n++;
-		} else {
-			i = (unsigned int)rng_below(&rng, n);
-			REQUIRE(vmap_free((void *)(VMAP_BASE + at[i] * PAGE_SIZE)) == 0);
-			memset(oracle + at[i], 0, size[i]);
-			n--;
-			at[i] = at[n];
-			size[i] = size[n];
-		}
-		if (op % 64 == 0)
-			REQUIRE(oracle_agrees());
-	}
-	CHECK(oracle_agrees());
-	while (n-- > 0)
-		CHECK_EQ(vmap_free((void *)(VMAP_BASE + at[n] * PAGE_SIZE)), 0);
-	frame_free(pfn, 0);
-	CHECK(is_as_before(&before));
 }
