@@ -34,6 +34,7 @@ const char *audit_fact_name(enum audit_fact fact)
 		[AUDIT_DIRECT_RIGHTS] = "the direct map's rights",
 		[AUDIT_TABLE_WRITABLE] = "a table that a leaf lets write",
 		[AUDIT_WX] = "writable and executable",
+		[AUDIT_PLAIN] = "plain frames of the run",
 		[AUDIT_EXECS] = "executable leaves",
 		[AUDIT_EXEC_FLAG] = "FRAME_EXEC is missing",
 		[AUDIT_FOREIGN_FLAG] = "FRAME_FOREIGN is missing",
@@ -145,6 +146,24 @@ static void check_frame(struct audit *a, uint64_t n)
 		audit_broken(a, AUDIT_OWNER, pfn, OWNER_KERNEL, OWNER_NONE);
 }
 
+static void check_plain(struct audit *a)
+{
+	uint64_t n = 0, plain, first, end;
+
+	while (n < frame_table_nr) {
+		first = n;
+		plain = 0;
+		end = first + TABLE_ENTRIES < frame_table_nr ? first + TABLE_ENTRIES
+							     : frame_table_nr;
+		for (; n < end; n++)
+			plain += (frame_word(&frame_table[n]) & FRAME_WORD_PLAIN) ==
+				 FRAME_WORD_PLAIN;
+		if (frame_plain[first / TABLE_ENTRIES] != plain)
+			audit_broken(a, AUDIT_PLAIN, _pfn(first), plain,
+				     frame_plain[first / TABLE_ENTRIES]);
+	}
+}
+
 /*
  * Aligned blocks, as all that the allocator gives out; what is too much of one goes back, in blocks.
  */
@@ -188,6 +207,7 @@ uint64_t mm_audit(const struct boot_info *bi, struct audit_report *report)
 	audit_tables(&a);
 	for (n = 0; n < frame_table_nr; n++)
 		check_frame(&a, n);
+	check_plain(&a);
 	what = frame_alloc_audit(&where);
 	add_what(&a, AUDIT_ALLOC, where, what);
 	return report->broken;

@@ -7,6 +7,7 @@
  * The playground is an address space with one page mapped: every kind of table, all counts 1.
  */
 #include <pinion/lib/string.h>
+#include <pinion/mm/kernel_map.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
 #include "audit_play.h"
@@ -164,11 +165,23 @@ TEST(audit, audit_frames, "a frame's kind, owner and flags are held against what
 	play_only(AUDIT_OWNER, play.data, OWNER_KERNEL, OWNER_NONE);
 	*data = was;
 	data->kind = FRAME_NONE;
-	play_broken(2);
+	play_broken(3);
 	play_named(AUDIT_KIND, play.data, 1, FRAME_NONE);
 	*data = was;
 	play_broken(0);
 	frame_free(play.data, 0);
+}
+
+/* A whole run of plain frames is shared without a look at each: by this count. */
+TEST(audit, audit_plain, "a wrong count of a run's plain frames is found")
+{
+	uint64_t run = pfn_x(kernel_l4()) / TABLE_ENTRIES;
+	uint16_t was = frame_plain[run];
+
+	frame_plain[run]++;
+	play_only(AUDIT_PLAIN, _pfn(run * TABLE_ENTRIES), was, was + 1U);
+	frame_plain[run] = was;
+	play_broken(0);
 }
 
 /* The M2P is written at our word: any number is accepted. */
@@ -206,9 +219,9 @@ TEST(audit, audit_direct_map, "a wrong frame, wrong rights and a hole in the dir
 	play_named(AUDIT_DIRECT_MFN, pfn, rw, 0);
 	play_named(AUDIT_LIVE, l1, frame_at(l1)->live - 1U, frame_at(l1)->live);
 	play_raw_leaf(va, PTE_KERNEL_RW | rw);
-	frame_at(pfn)->flags &= (uint8_t)~FRAME_PLAIN;
+	frame_set_plain(pfn_x(pfn), false);
 	play_only(AUDIT_DIRECT_RIGHTS, pfn, ro, rw);
-	frame_at(pfn)->flags |= FRAME_PLAIN;
+	frame_set_plain(pfn_x(pfn), true);
 	play_broken(0);
 	frame_free(pfn, 1);
 }

@@ -195,7 +195,7 @@ TEST(audit, audit_p2m, "what is wrong with the P2M is handed on, and a frame tha
 	kernel_p2m.max_pfn--;
 	was = *frame_at(pfn);
 	frame_at(pfn)->kind = 8;
-	play_broken(2);
+	play_broken(3);
 	play_named(AUDIT_KIND, pfn, FRAME_DATA, 8);
 	frame_table[pfn_x(pfn)] = was;
 	play_broken(0);

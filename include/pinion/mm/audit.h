@@ -46,6 +46,7 @@ enum audit_fact {
 	AUDIT_DIRECT_RIGHTS,  /* writable as the frame table says, never executable */
 	AUDIT_TABLE_WRITABLE, /* no leaf lets a table be written */
 	AUDIT_WX,	      /* not writable through one address and executable through another */
+	AUDIT_PLAIN,	      /* plain frames of each run of 512 */
 	AUDIT_EXECS,	      /* executable leaves that map it */
 	AUDIT_EXEC_FLAG,      /* an L1 with such leaves says so */
 	AUDIT_FOREIGN_FLAG,   /* an L1 with frames that are not ours says so */
