@@ -110,17 +110,6 @@ static void give_back(unsigned int number, pfn_t pfn)
 	}
 }
 
-/* Memory that can be made a table, and be found again by its frame. */
-static bool is_fit(const struct mmu_map_mbackend *cb, const void *va, pfn_t pfn)
-{
-	const struct frame *frame = frame_at(pfn);
-	unsigned int index;
-	pfn_t table;
-
-	return frame && frame->kind == FRAME_DATA && direct_map_leaf(pfn, &table, &index) &&
-	       cb->ptov(pfn) == va;
-}
-
 int backend_table(unsigned int number, unsigned int level, pfn_t *table)
 {
 	const struct mmu_map_mbackend *cb = callbacks_of(number);
@@ -135,7 +124,8 @@ int backend_table(unsigned int number, unsigned int level, pfn_t *table)
 	if (!va)
 		return -ENOMEM;
 	*table = cb->vtop(va);
-	if (!is_fit(cb, va, *table) || table_begin(*table, level, true)) {
+	/* Memory that can be made a table, and that is found again by its frame. */
+	if (cb->ptov(*table) != va || table_begin(*table, level, true)) {
 		if (cb->free)
 			cb->free(va);
 		return -EINVAL;

@@ -72,8 +72,6 @@ int map_build(const struct range_op *op, unsigned int number, struct piece *p, u
 	int rc;
 
 	ASSERT(top > 0);
-	if (!op->offline && mmu_batch_room() <= top)
-		return -ENOSPC;
 	rc = take_frames(number, top, table);
 	if (rc)
 		return rc;

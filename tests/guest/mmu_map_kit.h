@@ -6,7 +6,7 @@
 
 #include <pinion/mm/mmu_map.h>
 
-#define POOL_FRAMES 16
+#define POOL_FRAMES 32
 
 /* With and without `free`, over the same frames. */
 extern const struct mmu_map_mbackend pool_backend, pool_no_free;

@@ -303,3 +303,27 @@ TEST(mmu_map, map_no_free,
 	pool_take_all_back();
 	pool_end();
 }
+
+/* Tables of such an address space are as Xen left them: nobody touches them any more, but a holder must be able to go. */
+TEST(mmu_map, map_broken,
+     "in a broken address space nothing is held any more, and what is can be given up")
+{
+	struct aspace broken;
+	uint64_t calls;
+
+	REQUIRE(kit_start(&pool_backend));
+	REQUIRE(aspace_create(&broken) == 0);
+	CHECK_EQ(aspace_activate(&broken), 0);
+	CHECK_EQ(mmu_map_hold_va(&broken, A, KIT_VA), 0);
+	CHECK_EQ(aspace_activate(&kit_as), 0);
+	broken.broken = true;
+	calls = mmu_batch_calls();
+	CHECK_EQ(mmu_map_hold_va(&broken, B, KIT_VA), -EIO);
+	CHECK_EQ(aspace_destroy(&broken), -EBUSY);
+	CHECK_EQ(mmu_map_release_va(&broken, A, KIT_VA), 0);
+	CHECK_EQ(mmu_map_inspect_va(&broken, A, KIT_VA), 1);
+	CHECK_EQ(mmu_batch_calls(), calls);
+	CHECK_EQ(aspace_destroy(&broken), 0);
+	CHECK_EQ(pool.took, 3);
+	kit_end();
+}
