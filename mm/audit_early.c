@@ -79,6 +79,27 @@ static void check_window(struct audit *a)
 	}
 }
 
+/*
+ * Whether @page is a leaf of the tree. Of Xen's mfn_list a page goes back to the allocator when nothing
+ * is left in it to say: all its frames have moved out of a hole.
+ */
+static bool is_leaf(pfn_t page)
+{
+	const uint64_t *leaf = (const void *)(kernel_p2m.base + (pfn_x(page) << PAGE_SHIFT));
+	uint64_t slot, i, **mid;
+
+	for (slot = 0; slot < P2M_ENTRIES; slot++) {
+		mid = kernel_p2m.top[slot];
+		if (mid == kernel_p2m.shared_mid[P2M_MISSING] ||
+		    mid == kernel_p2m.shared_mid[P2M_IDENTITY])
+			continue;
+		for (i = 0; i < P2M_ENTRIES; i++)
+			if (mid[i] == leaf)
+				return true;
+	}
+	return false;
+}
+
 /* A free frame: not one of start of day's, and with the mapping that its pool has. */
 static void free_frame(struct audit *a, pfn_t pfn, bool mapped)
 {
@@ -86,7 +107,7 @@ static void free_frame(struct audit *a, pfn_t pfn, bool mapped)
 	bool in_region = pfn_x(pfn) < pfn_x(bi->region_end);
 
 	if (p2m_kind(&kernel_p2m, pfn) != P2M_RAM || is_table(a, pfn) || within(&bi->image, pfn) ||
-	    within(&bi->mfn_list, pfn) || pfn_eq(pfn, bi->start_info))
+	    (within(&bi->mfn_list, pfn) && is_leaf(pfn)) || pfn_eq(pfn, bi->start_info))
 		audit_broken(a, AUDIT_BOOT_ALLOC, pfn, 0, 1);
 	if (in_region && mapped != (leaf_of(a, pfn) != 0))
 		audit_broken(a, AUDIT_BOOT_ALLOC, pfn, mapped, !mapped);

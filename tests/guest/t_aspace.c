@@ -58,7 +58,8 @@ TEST(aspace, aspace_create,
 
 /* Until it is activated Xen knows nothing of it: mapping into it costs stores, activating it one validation. */
 TEST(aspace, aspace_late_pin,
-     "an address space is filled without a hypercall, and pinned when it is first run on")
+     "an address space is filled without a hypercall, and pinned when it is first run on",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA + 100 * PAGE_SIZE, 1000, NULL };
 	struct mmu_batch_counters before, after;
@@ -97,7 +98,7 @@ TEST(aspace, aspace_late_pin,
 
 /* Early unpin: then its tables are memory, and taking them apart takes stores. */
 TEST(aspace, aspace_early_unpin,
-     "destroying unpins first, and gives every table back as plain memory")
+     "destroying unpins first, and gives every table back as plain memory", .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA + 100 * PAGE_SIZE, 1000, NULL };
 	uint64_t free = frame_alloc_free(), word, i;
@@ -235,7 +236,8 @@ static bool map_apart(struct aspace *as, pfn_t block, uint64_t nr)
 }
 
 /* More tables than a section holds: pinning and unpinning go in several. */
-TEST(aspace, aspace_many_tables, "an address space of 1,100 tables is pinned, run on and destroyed")
+TEST(aspace, aspace_many_tables, "an address space of 1,100 tables is pinned, run on and destroyed",
+     .needs = "mem>=16M")
 {
 	struct aspace as;
 	pfn_t block;
@@ -255,7 +257,8 @@ TEST(aspace, aspace_many_tables, "an address space of 1,100 tables is pinned, ru
 }
 
 /* The refusal comes when earlier sections are done: what they made live must become offline again. */
-TEST(aspace, aspace_many_refused, "a refused pin of many tables leaves none of them live")
+TEST(aspace, aspace_many_refused, "a refused pin of many tables leaves none of them live",
+     .needs = "mem>=16M")
 {
 	struct aspace as;
 	pfn_t block, l1;

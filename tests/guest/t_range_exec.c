@@ -33,7 +33,8 @@ static void expect_direct(pfn_t first, uint64_t nr, bool writable)
 static const unsigned int lengths[] = { 1, 2, 100, PIECE, PIECE + 1, 3 * PIECE };
 
 TEST(range, range_exec_map,
-     "frames mapped executable are read-only in the direct map, until they are unmapped")
+     "frames mapped executable are read-only in the direct map, until they are unmapped",
+     .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA + 3 * PAGE_SIZE, 0, NULL };
 	struct aspace as;
@@ -60,7 +61,8 @@ TEST(range, range_exec_map,
 
 /* Through all rights and back, of whole pieces and parts; the direct map follows each time. */
 TEST(range, range_exec_protect,
-     "protect makes frames executable, writable and neither, and the direct map follows")
+     "protect makes frames executable, writable and neither, and the direct map follows",
+     .needs = "mem>=64M")
 {
 	static const enum aspace_rights steps[] = { ASPACE_RX, ASPACE_RW, ASPACE_RX, ASPACE_R,
 						    ASPACE_RX, ASPACE_R,  ASPACE_RW };
@@ -207,7 +209,8 @@ TEST(range, range_exec_refused,
 
 /* A shared piece has the direct map's leaves, which are never executable: it must get its own first. */
 TEST(range, range_exec_shared,
-     "making pages of a shared piece executable splits it; while others share it it can't be")
+     "making pages of a shared piece executable splits it; while others share it it can't be",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL }, s = { OTHER, PIECE, NULL };
 	struct aspace_range three = { VA + 5 * PAGE_SIZE, 3, NULL }, piece = { VA, PIECE, NULL };

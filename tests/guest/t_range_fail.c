@@ -57,7 +57,8 @@ TEST(range, range_nomem_map,
 
 /* Pieces of all sorts in one range: share, rebuild, entries, fresh. */
 TEST(range, range_nomem_mixed,
-     "a range of several pieces fails as a whole, wherever memory runs out in it")
+     "a range of several pieces fails as a whole, wherever memory runs out in it",
+     .needs = "mem>=64M")
 {
 	struct aspace_range all = { VA, 5 * PIECE, NULL }, some = { VA + 2 * L2_SPAN, 10, NULL };
 	struct aspace_range more = { VA + 3 * L2_SPAN, 500, NULL };
@@ -120,7 +121,8 @@ static void expect_refused(const struct aspace *as, int rc, pfn_t culprit)
 
 /* Into a fresh table, a sparse one, a full one; one page, a few, several pieces. */
 TEST(range, range_refused_map,
-     "a frame that only Xen knows not to be mappable undoes the map, and is named")
+     "a frame that only Xen knows not to be mappable undoes the map, and is named",
+     .needs = "mem>=64M")
 {
 	static const struct {
 		uint64_t va, nr;
@@ -183,7 +185,8 @@ static bool beds(struct aspace *as, pfn_t block)
 	return true;
 }
 
-TEST(range, range_refused_sections, "a refusal in a later section undoes the earlier ones too")
+TEST(range, range_refused_sections, "a refusal in a later section undoes the earlier ones too",
+     .needs = "mem>=64M")
 {
 	static uint64_t pick[4 * PIECE / 64];
 	struct aspace_range r = { VA, 4 * PIECE, pick };
@@ -227,7 +230,8 @@ TEST(range, range_refused_sections, "a refusal in a later section undoes the ear
 
 /* Mapped read-only, then made a table behind our back: Xen refuses to let it be written. */
 TEST(range, range_refused_protect,
-     "a refusal of rights undoes all that were changed, each page to what it had")
+     "a refusal of rights undoes all that were changed, each page to what it had",
+     .needs = "mem>=64M")
 {
 	static uint64_t odd[4 * PIECE / 64];
 	struct aspace_range r = { VA, 4 * PIECE, NULL }, some = { VA, 4 * PIECE, odd };
@@ -274,7 +278,7 @@ TEST(range, range_refused_protect,
 
 /* A table that Xen has a second reference to can't become plain memory. */
 TEST(range, range_refused_unmap,
-     "if Xen keeps a table, the unmap that would give it back is undone")
+     "if Xen keeps a table, the unmap that would give it back is undone", .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA, 3 * PIECE, NULL }, middle = { VA + L2_SPAN, PIECE, NULL };
 	struct aspace_info info;
@@ -302,7 +306,8 @@ TEST(range, range_refused_unmap,
 }
 
 /* The check before a second section looks at all that is left, also where another entry above narrows. */
-TEST(range, range_hole_later, "a hole in a later section is found before the first one is sent")
+TEST(range, range_hole_later, "a hole in a later section is found before the first one is sent",
+     .needs = "mem>=64M")
 {
 	static uint64_t most[3 * PIECE / 64];
 	struct aspace_range r = { VA, 3 * PIECE, NULL }, last = { VA + 2 * L2_SPAN, PIECE, NULL };

@@ -50,7 +50,8 @@ static uint64_t entry_of(const struct aspace *as, uint64_t va, unsigned int leve
 	return table_read(table, va_index(va, level));
 }
 
-TEST(range, range_rights_l3, "rights of a whole GiB are taken and given back in its L3 entry")
+TEST(range, range_rights_l3, "rights of a whole GiB are taken and given back in its L3 entry",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, GIB, NULL }, two = { VA, 2 * GIB, NULL };
 	struct mmu_batch_counters calls;
@@ -89,7 +90,8 @@ TEST(range, range_rights_l3, "rights of a whole GiB are taken and given back in 
 
 /* One page in a GiB that its L3 entry narrows: L3 to L2, L2 to L1, the leaf. */
 TEST(range, range_rights_down,
-     "a page, a piece and a range get rights back inside a GiB that was narrowed as a whole")
+     "a page, a piece and a range get rights back inside a GiB that was narrowed as a whole",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, GIB, NULL },
 			    one = { VA + 5 * L2_SPAN + 100 * PAGE_SIZE, 1, NULL };
@@ -141,7 +143,8 @@ TEST(range, range_rights_down,
 
 /* Something new beside what is narrowed must not inherit that, nor what is there lose it. */
 TEST(range, range_rights_beside,
-     "pages mapped inside a narrowed piece or GiB have their own rights, the others keep theirs")
+     "pages mapped inside a narrowed piece or GiB have their own rights, the others keep theirs",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, GIB, NULL }, hole = { VA + 7 * L2_SPAN, PIECE, NULL };
 	struct aspace_range gap = { VA + 9 * L2_SPAN + 20 * PAGE_SIZE, 30, NULL };
@@ -190,7 +193,8 @@ TEST(range, range_rights_beside,
 }
 
 /* A table that mmu_map holds must stay where it is, also when rights come down past it. */
-TEST(range, range_rights_held, "rights come down from an L3 entry without a held L2 being swapped")
+TEST(range, range_rights_held, "rights come down from an L3 entry without a held L2 being swapped",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, GIB, NULL }, one = { VA + 5 * L2_SPAN, 1, NULL };
 	pfn_t block, l3, l2;
@@ -224,7 +228,8 @@ TEST(range, range_rights_held, "rights come down from an L3 entry without a held
 }
 
 TEST(range, range_query,
-     "a query reports the level, the entry, and the rights of all levels together")
+     "a query reports the level, the entry, and the rights of all levels together",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, PIECE, NULL }, one = { VA + 3 * L3_SPAN, 1, NULL };
 	struct aspace_info info;

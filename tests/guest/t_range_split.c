@@ -28,7 +28,8 @@ static void expect_direct(pfn_t block, uint64_t nr)
 /* The first, a middle and the last page of the first, a middle and the last piece. */
 static const uint64_t spots[] = { 0, 1, 511, 512, 700, 1023, 1024, 1535 };
 
-TEST(range, range_split_protect, "one page's rights in a shared piece, for any page")
+TEST(range, range_split_protect, "one page's rights in a shared piece, for any page",
+     .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA, 3 * PIECE, NULL };
 	enum aspace_rights rights;
@@ -62,7 +63,8 @@ TEST(range, range_split_protect, "one page's rights in a shared piece, for any p
 }
 
 TEST(range, range_split_unmap,
-     "one page of a shared piece is unmapped, and another frame mapped there, for any page")
+     "one page of a shared piece is unmapped, and another frame mapped there, for any page",
+     .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA, 3 * PIECE, NULL };
 	struct aspace as;
@@ -97,7 +99,8 @@ TEST(range, range_split_unmap,
 
 /* A range whose two ends lie in shared pieces, the middle being whole: two splits. */
 TEST(range, range_split_ends,
-     "a range from one shared piece's middle to another's splits both, and no more")
+     "a range from one shared piece's middle to another's splits both, and no more",
+     .needs = "mem>=64M")
 {
 	struct aspace_range r = { VA, 4 * PIECE, NULL };
 	struct aspace_range middle = { VA + 200 * PAGE_SIZE, 3 * PIECE + 50, NULL };
@@ -136,7 +139,8 @@ TEST(range, range_split_ends,
 }
 
 /* Giving back must not fail for want of memory: the reserve is for that. */
-TEST(range, range_split_reserve, "without free memory a split takes its tables from the reserve")
+TEST(range, range_split_reserve, "without free memory a split takes its tables from the reserve",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL },
 			    ends = { VA + 8 * PAGE_SIZE, 2 * PIECE - 16, NULL };
@@ -172,7 +176,8 @@ TEST(range, range_split_reserve, "without free memory a split takes its tables f
 
 /* Neither: nothing is changed, not even the first of the two ends. But a whole piece needs nothing. */
 TEST(range, range_split_nomem,
-     "without the reserve either, a split is -ENOMEM with nothing changed; whole pieces still go")
+     "without the reserve either, a split is -ENOMEM with nothing changed; whole pieces still go",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL },
 			    ends = { VA + 8 * PAGE_SIZE, 2 * PIECE - 16, NULL };
@@ -208,7 +213,8 @@ TEST(range, range_split_nomem,
 }
 
 /* Pages here and there of many shared pieces: as many splits. */
-TEST(range, range_split_many, "a bitmap that splits 20 shared pieces takes 20 tables, or none")
+TEST(range, range_split_many, "a bitmap that splits 20 shared pieces takes 20 tables, or none",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, PIECE, NULL };
 	static uint64_t some[20 * PIECE / 64];
@@ -252,7 +258,8 @@ TEST(range, range_split_many, "a bitmap that splits 20 shared pieces takes 20 ta
 
 /* A frame of a shared block has its rights there from the direct map: it can't get others. */
 TEST(range, range_shared_stays,
-     "while a block is shared none of its frames can be freed or become a table")
+     "while a block is shared none of its frames can be freed or become a table",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, PIECE, NULL };
 	struct aspace a, b;

@@ -44,7 +44,8 @@ static void expect_way(const struct planner_counters *before, enum planner_way w
 
 /* One entry maps 512 pages; the rights are in that entry. */
 TEST(range, range_way_share,
-     "an aligned run of plain frames is shared, as a block or as a list, writable or not")
+     "an aligned run of plain frames is shared, as a block or as a list, writable or not",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL };
 	struct planner_counters before;
@@ -103,7 +104,8 @@ TEST(range, range_way_share,
 }
 
 /* The leaves stay as they are: one request takes a right from 512 pages, one gives it back. */
-TEST(range, range_way_upper, "rights of a whole piece change in the entry above its table")
+TEST(range, range_way_upper, "rights of a whole piece change in the entry above its table",
+     .needs = "mem>=16M")
 {
 	struct aspace_range r = { VA, PIECE, NULL };
 	struct planner_counters before;
@@ -142,7 +144,7 @@ TEST(range, range_way_upper, "rights of a whole piece change in the entry above 
 }
 
 TEST(range, range_way_offline,
-     "where there is no table yet, one is filled by plain stores and linked")
+     "where there is no table yet, one is filled by plain stores and linked", .needs = "mem>=16M")
 {
 	static const unsigned int lengths[] = { 1, 2, 100, PIECE - 1, PIECE };
 	struct aspace_range r = { VA, 0, NULL };
@@ -176,7 +178,8 @@ TEST(range, range_way_offline,
 }
 
 /* A copy in one go, where that is less than so many requests. */
-TEST(range, range_way_rebuild, "a table of which much changes is replaced by a changed copy")
+TEST(range, range_way_rebuild, "a table of which much changes is replaced by a changed copy",
+     .needs = "mem>=16M")
 {
 	struct aspace_range few = { VA, 10, NULL }, rest = { VA + 10 * PAGE_SIZE, 502, NULL };
 	struct aspace_range most = { VA + 5 * PAGE_SIZE, 500, NULL };
@@ -212,7 +215,8 @@ TEST(range, range_way_rebuild, "a table of which much changes is replaced by a c
 	range_block_back(block, 9);
 }
 
-TEST(range, range_way_entries, "a few pages beside others are changed request by request")
+TEST(range, range_way_entries, "a few pages beside others are changed request by request",
+     .needs = "mem>=16M")
 {
 	struct aspace_range few = { VA, 10, NULL }, beside = { VA + 100 * PAGE_SIZE, 20, NULL };
 	struct planner_counters before;
@@ -245,7 +249,8 @@ TEST(range, range_way_entries, "a few pages beside others are changed request by
 }
 
 /* mmu_map's tables are linked by others: they are neither swapped nor given back. */
-TEST(range, range_held, "a held table is changed entry by entry, and stays when its last page goes")
+TEST(range, range_held, "a held table is changed entry by entry, and stays when its last page goes",
+     .needs = "mem>=16M")
 {
 	struct aspace_range few = { VA, 10, NULL }, rest = { VA + 10 * PAGE_SIZE, 502, NULL };
 	struct aspace_range all = { VA, PIECE, NULL }, most = { VA, 500, NULL };
