@@ -107,7 +107,8 @@ static int make_offline(struct visit *v, pfn_t table)
 {
 	int rc;
 
-	if (frame_at(table)->flags & FRAME_OFFLINE)
+	/* One that is linked twice is visited twice. */
+	if (frame_at(table)->flags & (FRAME_OFFLINE | FRAME_LEAVING))
 		return 0;
 	rc = next_section(v);
 	return rc ? rc : mmu_batch_unmake_table(table, NULL);

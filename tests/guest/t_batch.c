@@ -51,8 +51,9 @@ TEST(batch, batch_order, "entries take effect in the order in which they were qu
 	CHECK_EQ(mmu_batch_end(rc), 0);
 	after = mmu_batch_counters();
 	CHECK_EQ(batch_released, 1);
-	CHECK_EQ(after.multicall - before.multicall, 1);
-	CHECK_EQ(after.mmu_update, before.mmu_update);
+	/* Behind two upper entries the TLB work goes by itself. */
+	CHECK_EQ(after.mmu_update - before.mmu_update, 1);
+	CHECK_EQ(after.mmuext_op - before.mmuext_op, 1);
 	CHECK_EQ(after.entries - before.entries, 8);
 	CHECK_EQ(after.sections - before.sections, 1);
 	CHECK(batch_state() == state);
@@ -289,77 +290,6 @@ TEST(batch, batch_rollback_tlb, "a rollback keeps the TLB work of what stays")
 	mmu_batch_rollback(&mark);
 	CHECK_EQ(mmu_batch_end(0), 0);
 	CHECK_EQ(load(batch_va(0, 1)), 5);
-	batch_down(&t);
-}
-
-TEST(batch, batch_full, "a full queue refuses one more and keeps what it has")
-{
-	struct mmu_batch_counters after;
-	struct mmu_batch_room room;
-	unsigned int i;
-	pfn_t table;
-
-	REQUIRE(batch_up(&t));
-	table = batch_new_table(1);
-	mmu_batch_begin();
-	CHECK_EQ(mmu_batch_room(), MMU_BATCH_ENTRIES);
-	for (i = 0; i < TABLE_ENTRIES - 1; i++)
-		REQUIRE(new_leaf(i, i % BATCH_MAPS) == 0);
-	CHECK_EQ(mmu_batch_room(), 1);
-	/* Of a table that has entries queued no bulk can be told apart. */
-	CHECK_EQ(mmu_batch_open(t.l1[2], &room), -EBUSY);
-	CHECK_EQ(mmu_batch_open(t.l1[3], &room), 0);
-	CHECK_EQ(room.room, 1);
-	CHECK_EQ(new_leaf(i, 3), 0);
-	CHECK_EQ(mmu_batch_room(), 0);
-	CHECK_EQ(new_leaf(0, 7), -ENOSPC);
-	CHECK_EQ(mmu_batch_open(t.l1[3], &room), -ENOSPC);
-	CHECK_EQ(mmu_batch_make_table(table, batch_release), -ENOSPC);
-	CHECK_EQ(mmu_batch_unmake_table(t.l1[3], batch_release), -ENOSPC);
-	CHECK_EQ(mmu_batch_direct(t.data[20], false), -ENOSPC);
-	CHECK(!(frame_at(t.l1[3])->flags & FRAME_LEAVING));
-	/* Operations have a room of their own. */
-	for (i = 0; i < MMU_BATCH_OPS / 2; i++) {
-		CHECK_EQ(mmu_batch_pin(t.l1[1], 1), 0);
-		CHECK_EQ(mmu_batch_unpin(t.l1[1], 1), 0);
-	}
-	CHECK_EQ(mmu_batch_pin(t.l1[1], 1), -ENOSPC);
-	CHECK_EQ(mmu_batch_new_baseptr(t.as.l4, t.as.l4), -ENOSPC);
-	CHECK_EQ(mmu_batch_end(0), 0);
-	after = mmu_batch_counters();
-	CHECK_EQ(after.most_entries, MMU_BATCH_ENTRIES);
-	CHECK_EQ(after.most_ops, MMU_BATCH_OPS);
-	CHECK_EQ(batch_released, 0);
-	CHECK_EQ(frame_at(t.l1[2])->live, TABLE_ENTRIES);
-	for (i = 0; i < TABLE_ENTRIES; i++)
-		if (i < TABLE_ENTRIES - 1)
-			REQUIRE(load(batch_va(2, i)) == i % BATCH_MAPS);
-	CHECK(!(frame_at(t.l1[1])->flags & FRAME_PINNED));
-	table_forget(table);
-	frame_free(table, 0);
-	batch_down(&t);
-}
-
-TEST(batch, batch_full_riders, "riders and hooks have a limit each, and it is no one else's")
-{
-	unsigned int i;
-
-	REQUIRE(batch_up(&t));
-	nr_heard = 0;
-	mmu_batch_begin();
-	for (i = 0; i < 64; i++)
-		CHECK_EQ(add_hook(i), 0);
-	CHECK_EQ(add_hook(i), -ENOSPC);
-	for (i = 0; i < MMU_BATCH_ENTRIES; i++)
-		REQUIRE(mmu_batch_free(t.data[20], batch_release_kept) == 0);
-	CHECK_EQ(mmu_batch_free(t.data[20], batch_release_kept), -ENOSPC);
-	CHECK_EQ(mmu_batch_room(), 0);
-	CHECK_EQ(mmu_batch_unmake_table(t.l1[3], batch_release), -ENOSPC);
-	CHECK_EQ(new_leaf(0, 0), 0);
-	CHECK_EQ(mmu_batch_end(0), 0);
-	CHECK_EQ(nr_heard, 64);
-	CHECK_EQ(batch_released, MMU_BATCH_ENTRIES);
-	CHECK_EQ(load(batch_va(2, 0)), 0);
 	batch_down(&t);
 }
 

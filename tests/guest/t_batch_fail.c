@@ -328,7 +328,6 @@ static void accept_all(void)
 
 static void refuse_all(bool sync)
 {
-	bool was = mmu_batch_sync();
 	static const unsigned int bulk_places[] = { 4, 0, 8 };
 	unsigned int i, place;
 
@@ -345,7 +344,7 @@ static void refuse_all(bool sync)
 		refuse_at(&refusals[4], i, sync);
 	}
 	accept_all();
-	mmu_batch_set_sync(was);
+	mmu_batch_set_sync(false);
 	bad_down();
 	batch_down(&t);
 }

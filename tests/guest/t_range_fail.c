@@ -211,7 +211,7 @@ TEST(range, range_refused_sections, "a refusal in a later section undoes the ear
 		before = mmu_batch_counters();
 		expect_refused(&as, aspace_map_block(&as, &r, block, ASPACE_RW), bad);
 		if (at > 3 * PIECE)
-			CHECK(mmu_batch_counters().sections - before.sections > 4);
+			CHECK(mmu_batch_counters().sections - before.sections > 1);
 		range_cure(bad);
 		for (i = 0; i < 4; i++) {
 			range_expect(&as, VA + i * L2_SPAN, 1, block, ASPACE_R);
