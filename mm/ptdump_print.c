@@ -6,12 +6,14 @@
  * frame table says the same of. The frames of RAM may be scattered, those of devices follow each other too. It is
  * printed when something else begins.
  */
+#include <pinion/arch/probe.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/print.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/aspace.h>
 #include <pinion/mm/frame_table.h>
+#include <pinion/mm/kernel_map.h>
 #include <pinion/mm/ptdump.h>
 #include <pinion/mm/tables.h>
 #include <pinion/mm/vmap.h>
@@ -336,19 +338,30 @@ static void crash_path(pfn_t l4, uint64_t va)
 	print("\n");
 }
 
+/* The tables in use; the kernel's own if what is broken is the record of them. */
+static pfn_t crash_l4(void)
+{
+	uint64_t l4 = INVALID_PFN_X, entries[5];
+
+	if (probe_load64(&aspace_current()->l4, &l4) || ptdump_path(_pfn(l4), 0, entries) > 4)
+		return kernel_l4();
+	return _pfn(l4);
+}
+
 void ptdump_crash(uint64_t fault)
 {
 	unsigned int left = CRASH_LINES;
 	struct dump d = { .fn = crash_line, .ctx = &left, .max = CRASH_ENTRIES };
-	const struct aspace *as = aspace_current();
+	pfn_t l4;
 	int rc;
 
-	if (!as || frame_table_nr == 0)
+	if (!aspace_current() || frame_table_nr == 0)
 		return;
+	l4 = crash_l4();
 	if (fault != UINT64_MAX)
-		crash_path(as->l4, fault);
-	print("panic: tables:\n");
-	rc = dump_lines(&d, as->l4);
+		crash_path(l4, fault);
+	print("panic: tables: L4 is pfn %#" PRI_pfn "\n", pfn_x(l4));
+	rc = dump_lines(&d, l4);
 	if (rc)
 		print("panic:   %s\n", rc == -EFAULT ? "the L4 can't be read" : "and more");
 	left = CRASH_LINES;

@@ -3,6 +3,7 @@
 #include <pinion/arch/cpu.h>
 #include <pinion/arch/pte.h>
 #include <pinion/lib/bitmap.h>
+#include <pinion/lib/panic.h>
 #include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/aspace.h>
@@ -286,6 +287,14 @@ TEST(ptdump, ptdump_path, "the entries on the way to an address, as far as there
 	CHECK_EQ(ptdump_path(kernel_l4(), XEN_VA_BASE, e), 4);
 	CHECK_EQ(ptdump_path(kernel_l4(), UINT64_C(1) << 47, e), 5);
 	CHECK_EQ(ptdump_path(INVALID_PFN, va, e), 5);
+}
+
+/* A crash report can't rely on the record of what is in use: it may be what broke. */
+TEST(ptdump, selfcheck_no_aspace, "a panic with a wild address space: CRASH, tables shown",
+     .manual = true)
+{
+	this_cpu()->aspace = (struct aspace *)(VIRT_BASE - PAGE_SIZE);
+	panic("on purpose");
 }
 
 /* Bits of all pfns, in memory of the arena's. */
