@@ -144,6 +144,8 @@ int range_nx_entries(struct range_op *op, const struct piece *p)
 		rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
+	if (op->rights == ASPACE_RX)
+		frame_at(p->table[1])->flags |= FRAME_EXEC;
 	end = op->rights == ASPACE_RX ? ask_x(op, p, &room) : ask_nx(op, p, &room);
 	return end ? close_asked(op, p, &room, end, MMU_BATCH_NX) : 1;
 }

@@ -79,8 +79,11 @@ void range_expect(const struct aspace *as, uint64_t va, uint64_t nr, pfn_t first
 	}
 }
 
-/* Blocks that are out, each with the next one's pfn and its own order in its first words. */
+/* Blocks that are out, each with the next one's pfn and its own order in its first words; and where the list began when
+ * memory was taken first, and when more was. */
 static pfn_t hogged = { INVALID_PFN_X };
+static pfn_t began[2];
+static unsigned int depth;
 
 static void hog(pfn_t pfn, unsigned int order)
 {
@@ -102,12 +105,14 @@ static void unhog_one(void)
 
 void range_hog(unsigned int left)
 {
-	pfn_t single[64], pfn;
+	pfn_t single[256], pfn;
 	unsigned int order, i;
 
-	REQUIRE(left <= ARRAY_SIZE(single) && frame_alloc_free() >= left);
+	REQUIRE(left <= ARRAY_SIZE(single) && frame_alloc_free() + frame_alloc_reserve() >= left);
+	REQUIRE(depth < ARRAY_SIZE(began));
+	began[depth++] = hogged;
 	for (i = 0; i < left; i++)
-		REQUIRE(frame_alloc(0, OWNER_TEST, &single[i]) == 0);
+		REQUIRE(frame_alloc_reserved(OWNER_TEST, &single[i]) == 0);
 	for (order = FRAME_ORDER_MAX + 1; order-- > 0;)
 		while (frame_alloc(order, OWNER_TEST, &pfn) == 0)
 			hog(pfn, order);
@@ -119,7 +124,8 @@ void range_hog(unsigned int left)
 
 void range_unhog(void)
 {
-	while (!pfn_eq(hogged, INVALID_PFN))
+	depth--;
+	while (!pfn_eq(hogged, began[depth]))
 		unhog_one();
 }
 

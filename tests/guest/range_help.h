@@ -44,7 +44,8 @@ uint64_t range_tables(const struct aspace *as);
 
 /*
  * Takes all memory but @left single frames: the first FRAME_RESERVE of them are the reserve, whatever is more is for
- * everybody. The other gives all back.
+ * everybody. The other gives back what it took. Freed frames are filled with a pattern, so that it takes its time to
+ * give back much: a test that does it often takes nearly all at first, and may then take more.
  */
 void range_hog(unsigned int left);
 void range_unhog(void);

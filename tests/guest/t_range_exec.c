@@ -135,6 +135,38 @@ TEST(range, range_exec_twice,
 	range_block_back(block, 5);
 }
 
+/* Here the direct map does not change, only leaves do: but the table must say that it has executable ones now. */
+TEST(range, range_exec_elsewhere,
+     "pages whose frames are executable elsewhere become so, cease to, and are counted")
+{
+	struct aspace_range r = { VA, 20, NULL }, s = { OTHER, 40, NULL };
+	struct aspace_range part = { OTHER + 3 * PAGE_SIZE, 5, NULL };
+	struct aspace as;
+	unsigned int i;
+	pfn_t block;
+
+	REQUIRE(range_block(6, &block));
+	for (i = 0; i < 3; i++) {
+		REQUIRE(range_begin(&as, i > 0));
+		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RX), 0);
+		CHECK_RC(aspace_map_block(&as, &s, block, ASPACE_R), 0);
+		CHECK_RC(aspace_protect(&as, &part, ASPACE_RX), 0);
+		range_expect(&as, s.va, 3, block, ASPACE_R);
+		range_expect(&as, part.va, 5, pfn_add(block, 3), ASPACE_RX);
+		range_audit();
+		CHECK_RC(aspace_unmap(&as, &r), 0);
+		expect_direct(pfn_add(block, 3), 5, false);
+		expect_direct(pfn_add(block, 8), 5, true);
+		if (i == 2)
+			CHECK_RC(aspace_protect(&as, &part, ASPACE_RW), 0);
+		range_audit();
+		range_end(&as);
+		expect_direct(block, 64, true);
+		range_audit();
+	}
+	range_block_back(block, 6);
+}
+
 /* The same frame at two pages of one range. */
 TEST(range, range_exec_same, "one frame at many pages of one executable range is counted for each")
 {
