@@ -165,6 +165,26 @@ static void quarantine(struct mmu_batch *b, struct frame *frame)
 	frame->owner = OWNER_QUARANTINE;
 }
 
+/* A table that has lost its link, and with it those that are linked by nothing else. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as the tables are, which is four. */
+static void quarantine_tree(struct mmu_batch *b, pfn_t table)
+{
+	struct frame *frame = frame_at(table), *lower;
+	unsigned int i;
+	uint64_t entry;
+
+	quarantine(b, frame);
+	for (i = 0; frame->level > 1 && frame->level < 4 && i < TABLE_ENTRIES; i++) {
+		entry = table_read(table, i);
+		if (!(entry & PTE_P))
+			continue;
+		lower = frame_at(table_below(entry));
+		if (lower->kind == FRAME_TABLE && lower->parents == 1 &&
+		    !(lower->flags & FRAME_PINNED) && lower->owner != OWNER_DIRECT_MAP)
+			quarantine_tree(b, table_below(entry));
+	}
+}
+
 /* A new table of a failed section, whose undoing made it plain memory again. */
 static bool is_offline_again(const struct frame *frame)
 {
@@ -196,7 +216,7 @@ static void rider_failed(struct mmu_batch *b, const struct rider *rider)
 		frame->flags &= (uint8_t)~FRAME_LEAVING;
 		if (b->error.stuck && frame->parents == 0 &&
 		    !(frame->flags & (FRAME_PINNED | FRAME_OFFLINE)))
-			quarantine(b, frame);
+			quarantine_tree(b, _pfn(rider->pfn));
 		return;
 	}
 	if (!is_offline_again(frame) || frame->parents > 0) {
@@ -294,13 +314,13 @@ int mmu_batch_finish(struct mmu_batch *b, const struct mmu_batch_mark *mark, int
 	return rc;
 }
 
-/* A table in quarantine that nothing links leaves like any other. */
+/* A table in quarantine that nothing links and nobody holds leaves like any other. */
 static bool recover(pfn_t table)
 {
 	const struct frame *frame = frame_at(table);
 	int rc = 0;
 
-	if (frame->parents > 0)
+	if (frame->parents > 0 || frame->holds > 0)
 		return false;
 	mmu_batch_begin();
 	if (frame->flags & FRAME_PINNED)

@@ -348,8 +348,9 @@ static int release_in_section(struct mmu_map *map)
 	if (rc)
 		return rc;
 	end_hold(map);
-	/* Plain stores can't be undone by the section: they wait for its end. */
-	if (is_offline(was.as, was.va))
+	/* Plain stores can't be undone by the section: they wait for its end. Of a broken address space's tables nobody knows
+	 * where they are. */
+	if (was.as->broken || is_offline(was.as, was.va))
 		return 0;
 	if (walk(was.as, was.va, &p) || p.bottom > 1 || pfn_x(p.table[1]) != was.table[1])
 		panic("the table of a hold, pfn %#x, is not where it was", was.table[1]);
@@ -366,7 +367,7 @@ int mmu_map_release_va(struct aspace *as, mmu_map_t map, uint64_t va)
 	if (!as || held->as != as || held->va != (va & ~PAGE_OFFSET_MASK))
 		return -EINVAL;
 	l1 = frame_at(_pfn(held->table[1]));
-	if (mmu_batch_depth() == 0 && (l1->live > 0 || l1->holds > 1)) {
+	if (mmu_batch_depth() == 0 && (as->broken || l1->live > 0 || l1->holds > 1)) {
 		end_hold(map);
 		return 0;
 	}

@@ -7,6 +7,7 @@
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/tables.h>
+#include "batch.h"
 #include "mmu_map_kit.h"
 #include "suite.h"
 
@@ -324,6 +325,43 @@ TEST(mmu_map, map_broken,
 	CHECK_EQ(mmu_map_inspect_va(&broken, A, KIT_VA), 1);
 	CHECK_EQ(mmu_batch_calls(), calls);
 	CHECK_EQ(aspace_destroy(&broken), 0);
+	CHECK_EQ(pool.took, 3);
+	kit_end();
+}
+
+/*
+ * In good order Xen never refuses an undo. So in sync mode, behind the batch's back, the L1 gets an alias that can be written
+ * while it is plain memory, and can't be a table again. All three tables are unlinked then; none may be lost.
+ */
+TEST(mmu_map, map_stuck,
+     "a release that Xen won't undo leaves all three tables in quarantine, and the holder free to "
+     "go")
+{
+	uint64_t quarantined = mmu_batch_counters().quarantined;
+	pfn_t l1, other;
+
+	REQUIRE(kit_start(&pool_backend));
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, KIT_VA), 0);
+	CHECK_EQ(mmu_map_hold_va(&kit_as, B, KIT_VA + L4_SPAN), 0);
+	l1 = direct_va_pfn(mmu_map_pt(A));
+	other = direct_va_pfn(mmu_map_pt(B));
+	mmu_batch_set_sync(true);
+	mmu_batch_begin();
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, KIT_VA), 0);
+	CHECK_EQ(batch_raw_set(other, 5, batch_leaf(l1, USER_RW)), 0);
+	CHECK_EQ(mmu_batch_end(-ENOENT), -EIO);
+	mmu_batch_set_sync(false);
+	CHECK(kit_as.broken);
+	CHECK_EQ(kit_as.holds, 2);
+	CHECK_EQ(mmu_map_t_fini(A), -EBUSY);
+	CHECK_EQ(mmu_batch_counters().quarantined - quarantined, 3);
+	CHECK_EQ(frame_at(l1)->owner, OWNER_QUARANTINE);
+	CHECK_EQ(batch_raw_set(other, 5, 0), 0);
+	CHECK_EQ(mmu_batch_retry_quarantine(), 3);
+	CHECK_EQ(pool.took, 0);
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, KIT_VA), 0);
+	CHECK_EQ(mmu_map_release_va(&kit_as, B, KIT_VA + L4_SPAN), 0);
+	CHECK_EQ(mmu_batch_retry_quarantine(), 0);
 	CHECK_EQ(pool.took, 3);
 	kit_end();
 }
