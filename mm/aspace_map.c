@@ -360,7 +360,7 @@ static int map_check(struct range_op *op, const struct piece *p)
 }
 
 /* Together with what is mapped already, in a copy. */
-static int map_rewrite(struct range_op *op, struct piece *p)
+static int map_rewrite(struct range_op *op, struct piece *p, enum planner_way way)
 {
 	uint64_t want[TABLE_ENTRIES];
 	int rc = op->rights == ASPACE_RX ? 0 : map_check(op, p);
@@ -369,7 +369,7 @@ static int map_rewrite(struct range_op *op, struct piece *p)
 		return rc;
 	range_leaves(op, p, want);
 	rc = unfit(op, p, fill(op, p, want));
-	return rc ? rc : range_rewrite(op, p, want, false);
+	return rc ? rc : range_rewrite(op, p, want, false, way);
 }
 
 /* The rights wanted are more than the entries above the L1 allow. */
@@ -388,15 +388,16 @@ static int map_beside(struct range_op *op, struct piece *p)
 		.map = p->selected,
 		.before = frame->live,
 		.after = frame->live + p->selected,
+		.after_ro = op->rights == ASPACE_RW ? 0 : p->selected,
 	};
 
 	if (is_narrowed(op, p->upper) || (frame->flags & FRAME_QUEUED))
-		return map_rewrite(op, p);
+		return map_rewrite(op, p, WAYS);
 	if (!op->by_entries && !table_is_kept(frame) &&
 	    !(frame->flags & (FRAME_OFFLINE | FRAME_FOREIGN)))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_best(&work) == WAY_REBUILD)
-		return map_rewrite(op, p);
+		return map_rewrite(op, p, WAY_REBUILD);
 	planner_take(WAY_ENTRIES);
 	return map_entries(op, p);
 }
@@ -407,11 +408,14 @@ static int map_fresh(struct range_op *op, struct piece *p)
 		.possible = 1U << WAY_OFFLINE,
 		.map = p->selected,
 		.after = p->selected,
+		.fresh = true,
 	};
 	int rc;
 
 	if (is_block(op, p))
 		work.possible |= 1U << WAY_SHARE;
+	if (!op->offline)
+		work.possible |= 1U << WAY_ENTRIES;
 	if (op->by_entries)
 		work.possible = 1U << WAY_ENTRIES;
 	switch (planner_choose(&work)) {

@@ -249,7 +249,7 @@ static bool is_mapped(const struct piece *p)
 	return all & PTE_P;
 }
 
-static int protect_rewrite(struct range_op *op, struct piece *p)
+static int protect_rewrite(struct range_op *op, struct piece *p, enum planner_way way)
 {
 	uint64_t want[TABLE_ENTRIES], bits = bits_of(op->rights);
 	unsigned int i;
@@ -258,7 +258,7 @@ static int protect_rewrite(struct range_op *op, struct piece *p)
 	FOR_SELECTED (i, p)
 		want[i] = (want[i] & ~(PTE_RW | PTE_D | PTE_NX)) | bits |
 			  ((bits & PTE_RW) ? PTE_D : 0);
-	return range_rewrite(op, p, want, true);
+	return range_rewrite(op, p, want, true, way);
 }
 
 /* The leaves change. */
@@ -270,6 +270,8 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 		.rw = p->selected,
 		.before = frame->live,
 		.after = frame->live,
+		.before_ro = op->rights == ASPACE_RW ? p->selected : 0,
+		.after_ro = op->rights == ASPACE_RW ? 0 : p->selected,
 	};
 	int rc = 1;
 
@@ -284,11 +286,11 @@ static int protect_leaves(struct range_op *op, struct piece *p)
 		return rc;
 	if (op->rights == ASPACE_RX || is_shared(p->table[1]) || p->upper != PTE_RW ||
 	    (frame->flags & (FRAME_EXEC | FRAME_QUEUED | FRAME_OFFLINE)))
-		return protect_rewrite(op, p);
+		return protect_rewrite(op, p, WAYS);
 	if (op->by_entries || table_is_kept(frame) || (frame->flags & FRAME_FOREIGN))
 		work.possible = 1U << WAY_ENTRIES;
 	if (planner_best(&work) == WAY_REBUILD)
-		return protect_rewrite(op, p);
+		return protect_rewrite(op, p, WAY_REBUILD);
 	planner_take(WAY_ENTRIES);
 	rc = range_room(op, p, p->selected);
 	return rc ? rc : range_rw_entries(op, p);
@@ -358,7 +360,7 @@ static int own_leaves(struct range_op *op, struct piece *p)
 	if (rc)
 		return rc;
 	range_leaves(op, p, want);
-	rc = range_rewrite(op, p, want, true);
+	rc = range_rewrite(op, p, want, true, WAYS);
 	if (!rc)
 		rc = range_flush(op, p, false);
 	p->entry[2] = table_read(p->table[2], va_index(p->va, 2));

@@ -174,10 +174,11 @@ unsigned int range_leaves(const struct range_op *op, const struct piece *p, uint
 
 /*
  * Makes the piece's leaves @want, with an entry above that allows everything: entry by entry, or by a
- * changed copy; a shared L1 by a copy always. The copy may come from the allocator's reserve if @reserved.
+ * changed copy, as the planner says, or has said already (@way is WAY_REBUILD, else WAYS); a shared L1 by a copy
+ * always. The copy may come from the allocator's reserve if @reserved.
  */
 __must_check int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want,
-			       bool reserved);
+			       bool reserved, enum planner_way way);
 
 /* Entries of p's L2, with what the L3 entry narrows narrowed in them, into @copy, which is empty and offline. */
 void range_copy_l2(const struct piece *p, pfn_t copy);

@@ -46,27 +46,40 @@ static bool is_exec(uint64_t leaf)
 	return (leaf & (PTE_P | PTE_NX)) == PTE_P;
 }
 
-/* Counts what is to change. */
+/* 1 for a leaf that is present and read-only. */
+static uint64_t is_read_only(uint64_t leaf)
+{
+	static_assert(PTE_RW == PTE_P << 1, "neighbours");
+	return leaf & ~(leaf >> 1) & PTE_P;
+}
+
+/* Counts what is there, and what is to change. */
 static void survey(const struct piece *p, const uint64_t *want, struct planner_work *w)
 {
+	uint64_t before = 0, before_ro = 0, after = 0, after_ro = 0, diff, i;
 	const uint64_t *now = table_entries(p->table[1]);
-	unsigned int i, after = 0;
-	uint64_t diff;
 
 	for (i = 0; i < TABLE_ENTRIES; i++) {
-		diff = (now[i] ^ want[i]) & LEAF_MEANS;
-		w->before += now[i] & PTE_P;
+		before += now[i] & PTE_P;
+		before_ro += is_read_only(now[i]);
 		after += want[i] & PTE_P;
+		after_ro += is_read_only(want[i]);
+		diff = (now[i] ^ want[i]) & LEAF_MEANS;
+		if (!diff)
+			continue;
 		if ((diff & PTE_P) && (want[i] & PTE_P))
 			w->map++;
 		else if (diff & PTE_P)
 			w->unmap++;
 		else if (diff & PTE_RW)
 			w->rw++;
-		else if (diff)
+		else
 			w->nx++;
 	}
-	w->after = after;
+	w->before = (unsigned int)before;
+	w->before_ro = (unsigned int)before_ro;
+	w->after = (unsigned int)after;
+	w->after_ro = (unsigned int)after_ro;
 }
 
 /* The entry above, with nothing narrowed. */
@@ -130,11 +143,12 @@ static int by_entries(struct range_op *op, struct piece *p, const uint64_t *want
 	return rc;
 }
 
-int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bool reserved)
+int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bool reserved,
+		  enum planner_way way)
 {
 	const struct frame *frame = frame_at(p->table[1]);
-	bool shared = is_shared(p->table[1]);
-	struct planner_work work = { .possible = 1U << WAY_ENTRIES };
+	bool shared = is_shared(p->table[1]), may_copy;
+	struct planner_work work = { .possible = 1U << WAY_REBUILD };
 	pfn_t copy = INVALID_PFN;
 	int rc = 0;
 
@@ -144,17 +158,15 @@ int range_rewrite(struct range_op *op, struct piece *p, const uint64_t *want, bo
 		rc = range_room(op, p, 0);
 	if (rc)
 		return rc;
-	/* A shared L1 is whole, and must be copied whatever changes. */
-	work.after = TABLE_ENTRIES;
-	if (!shared)
+	may_copy = !op->by_entries && !table_is_kept(frame) &&
+		   !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)) &&
+		   frame_alloc_free() > op->splits;
+	/* A shared L1 must be copied whatever changes. */
+	if (!shared && !(may_copy && way == WAY_REBUILD)) {
 		survey(p, want, &work);
-	work.upper_rw = (p->entry[2] & PTE_RW) == 0;
-	if (shared)
-		work.possible = 1U << WAY_REBUILD;
-	else if (!op->by_entries && !table_is_kept(frame) &&
-		 !(frame->flags & (FRAME_FOREIGN | FRAME_OFFLINE)) &&
-		 frame_alloc_free() > op->splits)
-		work.possible |= 1U << WAY_REBUILD;
+		work.upper_rw = (p->entry[2] & PTE_RW) == 0;
+		work.possible = 1U << WAY_ENTRIES | (unsigned int)may_copy << WAY_REBUILD;
+	}
 	if (planner_choose(&work) != WAY_REBUILD)
 		return by_entries(op, p, want);
 	rc = range_new_table(1, false, reserved && shared, &copy);

@@ -14,7 +14,7 @@
 #include "aspace_range.h"
 
 /* What is left when the selected leaves are gone. */
-static int unmap_rewrite(struct range_op *op, struct piece *p)
+static int unmap_rewrite(struct range_op *op, struct piece *p, enum planner_way way)
 {
 	uint64_t want[TABLE_ENTRIES];
 	unsigned int i;
@@ -22,7 +22,7 @@ static int unmap_rewrite(struct range_op *op, struct piece *p)
 	range_leaves(op, p, want);
 	FOR_SELECTED (i, p)
 		want[i] = 0;
-	return range_rewrite(op, p, want, true);
+	return range_rewrite(op, p, want, true, way);
 }
 
 static unsigned int count_mapped(const struct piece *p)
@@ -103,7 +103,7 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 	if (!table_is_kept(frame) && !(frame->flags & FRAME_FOREIGN))
 		work.possible |= 1U << WAY_REBUILD;
 	if (planner_best(&work) == WAY_REBUILD)
-		return unmap_rewrite(op, p);
+		return unmap_rewrite(op, p, WAY_REBUILD);
 	planner_take(WAY_ENTRIES);
 	return mmu_batch_close(p->table[1], work.unmap, MMU_BATCH_UNMAP, range_table_va(op, p));
 }
@@ -125,7 +125,7 @@ static int unmap_leaves(struct range_op *op, struct piece *p)
 		clear_stores(p);
 		return 0;
 	}
-	return unmap_rewrite(op, p);
+	return unmap_rewrite(op, p, WAYS);
 }
 
 /*
@@ -165,7 +165,7 @@ static int unmap_piece(struct range_op *op, struct piece *p)
 	rc = range_room(op, p, 0);
 	if (rc)
 		return rc;
-	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p);
+	return p->selected == TABLE_ENTRIES ? range_unlink(op, p, 1) : unmap_rewrite(op, p, WAYS);
 }
 
 /* What has been unmapped when memory runs out could not be mapped again. */

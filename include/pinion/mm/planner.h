@@ -25,12 +25,14 @@ enum planner_way { WAY_SHARE, WAY_UPPER, WAY_OFFLINE, WAY_REBUILD, WAY_ENTRIES, 
 
 /* What is to be done to a piece. */
 struct planner_work {
-	unsigned int possible;	    /* ways, as 1 << way */
-	unsigned int map, unmap;    /* entries that appear and disappear */
-	unsigned int rw;	    /* entries whose RW bit changes */
-	unsigned int nx;	    /* entries of which only NX changes */
-	unsigned int before, after; /* entries of the L1 that are present */
-	bool upper_rw;		    /* the entry above changes its RW bit */
+	unsigned int possible;		  /* ways, as 1 << way */
+	unsigned int map, unmap;	  /* entries that appear and disappear */
+	unsigned int rw;		  /* entries whose RW bit changes */
+	unsigned int nx;		  /* entries of which only NX changes */
+	unsigned int before, after;	  /* entries of the L1 that are present */
+	unsigned int before_ro, after_ro; /* of them those known to be read-only: cheaper for Xen */
+	bool upper_rw;			  /* the entry above changes its RW bit */
+	bool fresh;			  /* there is no L1 yet */
 };
 
 /* The cheapest way that is possible, => one is; that a way is taken; and both in one. */
