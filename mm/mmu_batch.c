@@ -91,7 +91,13 @@ void mmu_batch_rollback(const struct mmu_batch_mark *mark)
 		b->failed = -EIO;
 }
 
-/* Room for one segment with @requests and @ops in it. Every way into the queue comes through here. */
+/* Segments that are no operations. */
+static unsigned int singles(const struct mmu_batch *b)
+{
+	return b->n.segs - b->n.ops;
+}
+
+/* Room for one segment with @requests (0 or 1) and @ops in it. Every way into the queue comes through here. */
 static int room_for(const struct mmu_batch *b, unsigned int requests, unsigned int ops,
 		    unsigned int riders)
 {
@@ -99,8 +105,9 @@ static int room_for(const struct mmu_batch *b, unsigned int requests, unsigned i
 	ASSERT(b->depth > 0 && !b->ending);
 	if (b->failed)
 		return b->failed;
-	if (b->n.segs == SEGS_MAX || b->n.requests + requests > MMU_BATCH_ENTRIES ||
-	    b->n.ops + ops > MMU_BATCH_OPS || b->n.riders + riders > RIDERS_MAX)
+	if (singles(b) + requests > MMU_BATCH_SINGLES ||
+	    b->n.requests + requests > MMU_BATCH_ENTRIES || b->n.ops + ops > MMU_BATCH_OPS ||
+	    b->n.riders + riders > RIDERS_MAX)
 		return -ENOSPC;
 	return 0;
 }
@@ -449,8 +456,8 @@ int mmu_batch_close_for(const char *who, pfn_t table, unsigned int count, enum m
 unsigned int mmu_batch_room(void)
 {
 	const struct mmu_batch *b = mmu_batch_this();
-	unsigned int requests = MMU_BATCH_ENTRIES - b->n.requests, segs = SEGS_MAX - b->n.segs,
-		     riders = RIDERS_MAX - b->n.riders;
+	unsigned int requests = MMU_BATCH_ENTRIES - b->n.requests,
+		     segs = MMU_BATCH_SINGLES - singles(b), riders = RIDERS_MAX - b->n.riders;
 	unsigned int least = riders < segs ? riders : segs;
 
 	return least < requests ? least : requests;
