@@ -117,6 +117,12 @@ static inline uint64_t pte_flags(uint64_t pte)
  * @is_mmio: the frame is not RAM. Xen then maps it uncached whatever was asked for, unless it is
  * booted with mmio-relax: WB becomes UC (PWT and PCD set), WT and WP become UC (PCD flipped).
  *
+ * Whether the table is linked in more than one place makes no difference: Xen changes an entry once, when it is
+ * written or its table is validated, by what the entry itself says. So a leaf of the direct map's that a user's half
+ * shares reads as the kernel's at the user's address too (GUEST_KERNEL, not GLOBAL), until a split writes it anew.
+ *
+ * Not told here: MMIO that Xen keeps read-only (MMCFG and MSI-X tables of some devices) loses RW as well.
+ *
  * Source: adjust_guest_l1e, _l2e, _l3e, _l4e in Xen's arch/x86/pv/mm.h; get_page_from_l1e in
  * arch/x86/mm.c for MMIO.
  */
