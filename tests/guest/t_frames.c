@@ -247,6 +247,33 @@ TEST(frames, frame_poison, "a write to a free frame is found, and where it was")
 	frame_alloc_set_poison(was);
 }
 
+/* Halves that were freed one after the other, and joined: each one's first frame has been the head of a block. */
+TEST(frames, frame_poison_joined,
+     "a write to a frame that was a block's head is found in what it was joined to")
+{
+	bool was = frame_alloc_poison();
+	pfn_t pfn = INVALID_PFN;
+	uint64_t good, i;
+
+	frame_alloc_set_poison(true);
+	REQUIRE(frame_alloc(3, OWNER_TEST, &pfn) == 0);
+	for (i = 0; i < 8; i++)
+		stamp(pfn_add(pfn, i), i);
+	frame_free(pfn, 2);
+	frame_free(pfn_add(pfn, 4), 1);
+	frame_free(pfn_add(pfn, 6), 1);
+	for (i = 0; i < 8; i++) {
+		pfn_t again = INVALID_PFN, frame = pfn_add(pfn, i);
+
+		good = stamped(frame);
+		CHECK(good != i);
+		stamp(frame, i);
+		CHECK(EXPECT_PANIC(CHECK_EQ(frame_alloc(3, OWNER_TEST, &again), 0)) != NULL);
+		stamp(frame, good);
+	}
+	frame_alloc_set_poison(was);
+}
+
 /* What was freed while it was off holds anything, and is nobody's fault. */
 TEST(frames, frame_poison_switched, "frames freed without poison are not looked at when it is on")
 {
@@ -279,8 +306,10 @@ TEST(frames, frame_poison_reserve, "a write to a frame of the reserve is found")
 		last = pfn;
 	}
 	CHECK_EQ(frame_alloc_reserved(OWNER_TEST, &held), 0);
+	stamp(held, 77);
 	frame_free(held, 0);
 	good = stamped(held);
+	CHECK(good != 77);
 	stamp(held, 0);
 	CHECK(EXPECT_PANIC(CHECK_EQ(frame_alloc_reserved(OWNER_TEST, &pfn), 0)) != NULL);
 	CHECK_EQ(frame_alloc_reserve(), FRAME_RESERVE);
