@@ -5,6 +5,7 @@
 #include <pinion/lib/panic.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
+#include <pinion/mm/aspace.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
@@ -36,6 +37,7 @@ const char *audit_fact_name(enum audit_fact fact)
 		[AUDIT_WX] = "writable and executable",
 		[AUDIT_PLAIN] = "plain frames of the run",
 		[AUDIT_EXECS] = "executable leaves",
+		[AUDIT_HOLDS] = "holds of a level's tables",
 		[AUDIT_EXEC_FLAG] = "FRAME_EXEC is missing",
 		[AUDIT_FOREIGN_FLAG] = "FRAME_FOREIGN is missing",
 		[AUDIT_FREE_MAPPED] = "a free frame is mapped",
@@ -164,6 +166,23 @@ static void check_plain(struct audit *a)
 	}
 }
 
+/* A hold counts in a table of each level below the L4, and in its address space. */
+static void check_holds(struct audit *a)
+{
+	uint64_t holds[4] = { 0 }, all = 0, n;
+	const struct aspace *as;
+	unsigned int level;
+
+	for (as = aspace_first(); as; as = as->next)
+		all += as->holds;
+	for (n = 0; n < frame_table_nr; n++)
+		if (frame_table[n].kind == FRAME_TABLE && frame_table[n].level < 4)
+			holds[frame_table[n].level] += frame_table[n].holds;
+	for (level = 1; level < 4; level++)
+		if (holds[level] != all)
+			audit_broken(a, AUDIT_HOLDS, INVALID_PFN, all, holds[level]);
+}
+
 /*
  * Aligned blocks, as all that the allocator gives out; what is too much of one goes back, in blocks.
  */
@@ -208,6 +227,7 @@ uint64_t mm_audit(const struct boot_info *bi, struct audit_report *report)
 	for (n = 0; n < frame_table_nr; n++)
 		check_frame(&a, n);
 	check_plain(&a);
+	check_holds(&a);
 	what = frame_alloc_audit(&where);
 	add_what(&a, AUDIT_ALLOC, where, what);
 	return report->broken;

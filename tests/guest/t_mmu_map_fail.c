@@ -3,6 +3,7 @@
  * mmu_map when something fails, and the backends that it takes frames from. Seed: there was no way
  * for an allocation to fail, and nothing was ever given back.
  */
+#include <pinion/mm/audit.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
@@ -363,5 +364,55 @@ TEST(mmu_map, map_stuck,
 	CHECK_EQ(mmu_map_release_va(&kit_as, B, KIT_VA + L4_SPAN), 0);
 	CHECK_EQ(mmu_batch_retry_quarantine(), 0);
 	CHECK_EQ(pool.took, 3);
+	kit_end();
+}
+
+/* A pin that the batch does not know of keeps the L1 a table: it can't be made writable. */
+TEST(mmu_map, map_release_refused, "a release that Xen refuses leaves all as it was, the hold too")
+{
+	uint64_t l4e;
+	pfn_t l1;
+
+	REQUIRE(kit_start(&pool_backend));
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, KIT_VA), 0);
+	l1 = direct_va_pfn(mmu_map_pt(A));
+	l4e = table_read(kit_as.l4, va_index(KIT_VA, 4));
+	CHECK_EQ(batch_raw_ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+	CHECK(mmu_map_release_va(&kit_as, A, KIT_VA) < 0);
+	CHECK_EQ(mmu_batch_error().undone, 3);
+	CHECK_EQ(mmu_batch_error().stuck, 0);
+	CHECK_EQ(table_read(kit_as.l4, va_index(KIT_VA, 4)), l4e);
+	CHECK_EQ(mmu_map_inspect_va(&kit_as, B, KIT_VA), 1);
+	CHECK_EQ(frame_at(l1)->holds, 1);
+	CHECK_EQ(kit_as.holds, 1);
+	CHECK_EQ(pool.took, 0);
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, KIT_VA), -EBUSY);
+	CHECK_EQ(batch_raw_ext(MMUEXT_UNPIN_TABLE, l1), 0);
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, KIT_VA), 0);
+	CHECK_EQ(pool.took, 3);
+	kit_end();
+}
+
+/* A count that is wrong would keep a table for ever, or free one that is held. */
+TEST(mmu_map, map_audited,
+     "the audit finds a hold too many or too few, of a table or an address space")
+{
+	struct audit_report report;
+	struct frame *l2;
+
+	REQUIRE(kit_start(&pool_backend));
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, KIT_VA), 0);
+	l2 = frame_at(direct_va_pfn(mmu_map_pdt(A)));
+	CHECK_EQ(mm_audit(boot_info(), &report), 0);
+	l2->holds++;
+	CHECK_EQ(mm_audit(boot_info(), &report), 1);
+	CHECK_EQ(report.first[0].fact, AUDIT_HOLDS);
+	CHECK_EQ(report.first[0].expected, 1);
+	CHECK_EQ(report.first[0].found, 2);
+	l2->holds--;
+	kit_as.holds--;
+	CHECK_EQ(mm_audit(boot_info(), &report), 3);
+	kit_as.holds++;
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, KIT_VA), 0);
 	kit_end();
 }

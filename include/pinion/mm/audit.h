@@ -34,6 +34,7 @@ enum audit_fact {
 	AUDIT_OFFLINE,	/* a live table links no offline one */
 	AUDIT_LIVE,	/* entries that are present */
 	AUDIT_PARENTS,	/* entries that link it */
+	AUDIT_HOLDS,	/* those of address spaces are those of their L1s, L2s and L3s */
 	AUDIT_LOST,	/* a live table is linked or pinned */
 	AUDIT_PIN,	/* only tables that Xen knows are pinned; an address space's live L4 is */
 	AUDIT_SLOT,	/* the kernel's L4 entries are the same in all address spaces */
