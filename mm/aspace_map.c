@@ -18,47 +18,6 @@
 #include <pinion/mm/p2m.h>
 #include "aspace_range.h"
 
-static uint64_t op_pfn(const struct range_op *op, uint64_t page)
-{
-	return op->pfns ? pfn_x(op->pfns[page]) : op->first + page;
-}
-
-/* => the frame has an entry in the frame table, so the P2M has RAM for it */
-static uint64_t ram_mfn(uint64_t pfn)
-{
-	return p2m_get(&kernel_p2m, _pfn(pfn));
-}
-
-/* Why this one frame can't be mapped with these rights, or 0. */
-static int frame_unfit(pfn_t pfn, enum aspace_rights rights)
-{
-	const struct frame *frame = frame_at(pfn);
-
-	if (!frame || (frame->kind != FRAME_DATA && frame->kind != FRAME_TABLE))
-		return -EINVAL;
-	if (frame->kind == FRAME_TABLE)
-		return -EBUSY;
-	if (rights == ASPACE_RX)
-		return aspace_exec_unfit(pfn);
-	/* What is neither plain nor executable is text or the like: read-only for good, and protect does not look. */
-	if ((frame->flags & FRAME_PLAIN) || (rights == ASPACE_R && frame->execs > 0))
-		return 0;
-	return -EBUSY;
-}
-
-static int frames_unfit(const struct range_op *op, const struct piece *p)
-{
-	unsigned int i;
-	int rc;
-
-	FOR_SELECTED (i, p) {
-		rc = frame_unfit(_pfn(op_pfn(op, p->page + i - p->at)), op->rights);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
 /* Whether the piece's pfns are one aligned run of frames that the direct map's own L1 maps, all plain. */
 static bool is_block(const struct range_op *op, const struct piece *p)
 {
@@ -66,7 +25,7 @@ static bool is_block(const struct range_op *op, const struct piece *p)
 
 	if (p->selected != TABLE_ENTRIES || op->rights == ASPACE_RX)
 		return false;
-	first = op_pfn(op, p->page);
+	first = range_pfn(op, p->page);
 	if (first % TABLE_ENTRIES || first + TABLE_ENTRIES > frame_table_nr)
 		return false;
 	for (i = 0; op->pfns && i < TABLE_ENTRIES; i++)
@@ -83,7 +42,7 @@ static int map_shared(struct range_op *op, struct piece *p)
 
 	if (rc)
 		return rc;
-	if (!direct_map_l2(_pfn(op_pfn(op, p->page)), &l2, &index))
+	if (!direct_map_l2(_pfn(range_pfn(op, p->page)), &l2, &index))
 		return -EINVAL;
 	l1 = table_below(table_read(l2, index));
 	return range_link(p->table[2], va_index(p->va, 2),
@@ -122,48 +81,6 @@ static int map_giant(struct range_op *op, struct piece *p)
 			  pte_make(pfn_to_mfn(l2), link_flags(op->rights)));
 }
 
-/*
- * Writes the selected entries of a table that Xen doesn't know yet, and returns what the frames have in common; 0 if a pfn has no
- * entry in the frame table, and then not all is written.
- */
-static uint32_t fill(const struct range_op *op, const struct piece *p, uint64_t *l1)
-{
-	uint64_t flags = leaf_flags(op->user, op->rights), nr = frame_table_nr, pfn, run, i;
-	const pfn_t *pfns = op->pfns ? op->pfns + p->page : NULL;
-	const struct frame *frames = frame_table;
-	uint32_t common = UINT32_MAX;
-
-	if (pfns && p->selected == TABLE_ENTRIES) {
-		for (i = 0; i < TABLE_ENTRIES; i++) {
-			pfn = pfn_x(pfns[i]);
-			if (pfn >= nr)
-				return 0;
-			common &= frame_word(&frames[pfn]);
-			l1[i] = ram_mfn(pfn) << PAGE_SHIFT | flags;
-		}
-		return common;
-	}
-	if (pfns)
-		pfns -= p->at;
-	run = op->first + p->page - p->at;
-	FOR_SELECTED (i, p) {
-		pfn = pfns ? pfn_x(pfns[i]) : run + i;
-		if (pfn >= nr)
-			return 0;
-		common &= frame_word(&frames[pfn]);
-		l1[i] = ram_mfn(pfn) << PAGE_SHIFT | flags;
-	}
-	return common;
-}
-
-/* Why the frames can't be mapped so, by what they have in common, or if that is too little, one by one; or 0. */
-static int unfit(const struct range_op *op, const struct piece *p, uint32_t common)
-{
-	uint32_t want = word_wanted(op->rights);
-
-	return likely((common & want) == want) ? 0 : frames_unfit(op, p);
-}
-
 static int map_offline(struct range_op *op, struct piece *p)
 {
 	struct frame *frame;
@@ -174,7 +91,7 @@ static int map_offline(struct range_op *op, struct piece *p)
 		rc = range_new_table(1, p->selected < TABLE_ENTRIES, false, &l1);
 	if (rc)
 		return rc;
-	rc = unfit(op, p, fill(op, p, table_entries(l1)));
+	rc = range_unfit(op, p, range_fill(op, p, table_entries(l1)));
 	if (rc) {
 		table_forget(l1);
 		table_release(l1);
@@ -212,79 +129,13 @@ int range_empty_l1(struct range_op *op, struct piece *p)
 static int map_stores(struct range_op *op, struct piece *p)
 {
 	struct frame *frame = frame_at(p->table[1]);
-	int rc = unfit(op, p, fill(op, p, table_entries(p->table[1])));
+	int rc = range_unfit(op, p, range_fill(op, p, table_entries(p->table[1])));
 
 	if (rc)
 		return rc;
 	frame->live = (uint16_t)(frame->live + p->selected);
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
 	return 0;
-}
-
-/* Of the pfns below this the frames are in one array, kernel_p2m.linear, and in the frame table. */
-static uint64_t linear_end(void)
-{
-	return kernel_p2m.linear_end < frame_table_nr ? kernel_p2m.linear_end : frame_table_nr;
-}
-
-/*
- * Requests for the selected entries of a live L1, of the frames at @pfns[its index], or if that is NULL of a run that has
- * @run at index 0. With @look frames and slots are looked at in the same pass: *@taken is what the slots hold, ORed,
- * and what the frames have in common is returned, as by fill().
- */
-static __always_inline uint32_t ask(const struct range_op *op, const struct piece *p,
-				    const struct mmu_batch_room *room, const pfn_t *pfns,
-				    uint64_t run, bool look, uint64_t *taken)
-{
-	uint64_t flags = leaf_flags(op->user, op->rights), end = linear_end(), all = 0, pfn, mfn;
-	const uint64_t *linear = kernel_p2m.linear, *l1 = table_entries(p->table[1]);
-	const struct frame *frames = frame_table;
-	struct mmu_update *request = room->requests;
-	uint64_t ptr = room->ptr;
-	uint32_t common = UINT32_MAX;
-
-	FOR_MASK_WORDS(word, p)
-	{
-		FOR_WORD_BITS(i, p->mask[word])
-		{
-			pfn = pfns ? pfn_x(pfns[i]) : run + i;
-			OPAQUE(i);
-			if (unlikely(pfn >= end)) {
-				if (pfn >= frame_table_nr)
-					return 0;
-				mfn = ram_mfn(pfn);
-			} else {
-				mfn = linear[pfn];
-			}
-			if (look) {
-				common &= frame_word(&frames[pfn]);
-				all |= l1[i];
-			}
-			request->ptr = ptr + i * sizeof(uint64_t);
-			request->val = mfn << PAGE_SHIFT | flags;
-			request++;
-		}
-		if (pfns)
-			pfns += 64;
-		run += 64;
-		l1 += 64;
-		ptr += 64 * sizeof(uint64_t);
-	}
-	*taken = all;
-	return common;
-}
-
-/* What the planner's way 'entries' asks for, each kind of list by a loop of its own. */
-static uint32_t ask_all(const struct range_op *op, const struct piece *p,
-			const struct mmu_batch_room *room, uint64_t *taken)
-{
-	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
-	uint64_t run = op->first + p->page - p->at;
-
-	if (!pfns)
-		return ask(op, p, room, NULL, run, true, taken);
-	return op->checked ? ask(op, p, room, pfns, 0, false, taken)
-			   : ask(op, p, room, pfns, 0, true, taken);
 }
 
 static int map_entries(struct range_op *op, struct piece *p)
@@ -300,63 +151,26 @@ static int map_entries(struct range_op *op, struct piece *p)
 	rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
-	common = ask_all(op, p, &room, &taken);
+	common = range_ask(op, p, &room, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
-	rc = unfit(op, p, common);
+	rc = range_unfit(op, p, common);
 	if (rc)
 		return rc;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
 	return mmu_batch_close(p->table[1], p->selected, MMU_BATCH_MAP, range_table_va(op, p));
 }
 
-/* What the frames of selected pages have in common, and all that their slots hold in *@taken; 0 if a pfn has no entry in the
- * frame table. @l1 may be NULL. */
-static __always_inline uint32_t look_at(const struct piece *p, const pfn_t *pfns, uint64_t run,
-					const uint64_t *l1, uint64_t *taken)
-{
-	uint64_t nr = frame_table_nr, all = 0, pfn;
-	const struct frame *frames = frame_table;
-	uint32_t common = UINT32_MAX;
-
-	FOR_MASK_WORDS(word, p)
-	{
-		FOR_WORD_BITS(i, p->mask[word])
-		{
-			pfn = pfns ? pfn_x(pfns[i]) : run + i;
-			if (pfn >= nr)
-				return 0;
-			common &= frame_word(&frames[pfn]);
-			if (l1)
-				all |= l1[i];
-		}
-		if (pfns)
-			pfns += 64;
-		if (l1)
-			l1 += 64;
-		run += 64;
-	}
-	*taken = all;
-	return common;
-}
-
 /* All that can be wrong, without a change. */
 static int map_check(struct range_op *op, const struct piece *p)
 {
 	const uint64_t *l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
-	const pfn_t *pfns = op->pfns ? op->pfns + p->page - p->at : NULL;
-	uint64_t run = op->first + p->page - p->at, taken = 0;
-	uint32_t common;
+	uint64_t taken = 0;
+	uint32_t common = range_look(op, p, l1, &taken);
 
-	if (!pfns)
-		common = look_at(p, NULL, run, l1, &taken);
-	else if (l1)
-		common = look_at(p, pfns, 0, table_entries(p->table[1]), &taken);
-	else
-		common = look_at(p, pfns, 0, NULL, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
-	return op->rights == ASPACE_RX ? frames_unfit(op, p) : unfit(op, p, common);
+	return op->rights == ASPACE_RX ? range_unfit_one(op, p) : range_unfit(op, p, common);
 }
 
 /* Together with what is mapped already, in a copy. */
@@ -368,7 +182,7 @@ static int map_rewrite(struct range_op *op, struct piece *p, enum planner_way wa
 	if (rc)
 		return rc;
 	range_leaves(op, p, want);
-	rc = unfit(op, p, fill(op, p, want));
+	rc = range_unfit(op, p, range_fill(op, p, want));
 	return rc ? rc : range_rewrite(op, p, want, false, way);
 }
 
@@ -435,7 +249,7 @@ static int narrow_frames(struct range_op *op, const struct piece *p)
 	unsigned int i, n = 0;
 
 	FOR_SELECTED (i, p)
-		pfns[n++] = (uint32_t)op_pfn(op, p->page + i - p->at);
+		pfns[n++] = (uint32_t)range_pfn(op, p->page + i - p->at);
 	return range_exec_coming(op, p, pfns, n);
 }
 

@@ -50,8 +50,7 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 	uint64_t bits;
 	int rc;
 
-	FOR_WORD_BITS(i, p->mask[word])
-	{
+	FOR_WORD_BITS (i, p->mask[word]) {
 		bits = l1[i] & (PTE_P | PTE_RW | PTE_NX);
 		if (!(bits & PTE_P))
 			return -ENOENT;
@@ -87,12 +86,10 @@ static int protect_check(struct range_op *op, const struct piece *p)
 		op->noted = 0;
 	op->noted_upper = p->upper;
 	l1 = table_entries(p->table[1]);
-	FOR_MASK_WORDS(word, p)
-	{
+	FOR_MASK_WORDS (word, p) {
 		uint64_t all = op->noted, any = op->noted;
 
-		FOR_WORD_BITS(i, p->mask[word])
-		{
+		FOR_WORD_BITS (i, p->mask[word]) {
 			all &= l1[i];
 			any |= l1[i];
 		}

@@ -192,6 +192,28 @@ void range_copy_l2(const struct piece *p, pfn_t copy);
 __must_check int range_rw_entries(struct range_op *op, const struct piece *p);
 __must_check int range_nx_entries(struct range_op *op, const struct piece *p);
 
+/*
+ * Frames of a mapping (aspace_frames.c). range_fill() writes the selected entries of a table that Xen doesn't know yet,
+ * range_ask() requests for those of a live L1, and range_look() does not write. Each returns what the frames have in common, of
+ * frame_word(), or 0 if a pfn has no entry in the frame table, and then not all is written; and what the slots hold, ORed,
+ * in *@taken. (range_ask() looks at neither once the range has been checked. @l1 of range_look() may be NULL.)
+ */
+uint32_t range_fill(const struct range_op *op, const struct piece *p, uint64_t *l1);
+uint32_t range_ask(const struct range_op *op, const struct piece *p,
+		   const struct mmu_batch_room *room, uint64_t *taken);
+uint32_t range_look(const struct range_op *op, const struct piece *p, const uint64_t *l1,
+		    uint64_t *taken);
+
+/* Why the selected frames can't be mapped so, by what they have in common, or if that is too little, one by one; or 0. */
+__must_check int range_unfit(const struct range_op *op, const struct piece *p, uint32_t common);
+__must_check int range_unfit_one(const struct range_op *op, const struct piece *p);
+
+/* The frame of a page of the range. */
+static inline uint64_t range_pfn(const struct range_op *op, uint64_t page)
+{
+	return op->pfns ? pfn_x(op->pfns[page]) : op->first + page;
+}
+
 /* The L2 of @p gets a private copy, or what narrows the L3 entry is moved down into its own entries, so that what
  * follows may change one of them alone. One that is kept where it is (table_is_kept) is changed entry by entry. */
 __must_check int range_split_l2(struct range_op *op, struct piece *p, bool reserved);

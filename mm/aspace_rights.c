@@ -19,10 +19,8 @@ static __always_inline struct mmu_update *ask_rw(const struct range_op *op, cons
 	const uint64_t *l1 = table_entries(p->table[1]);
 	struct mmu_update *request = room->requests;
 
-	FOR_MASK_WORDS(word, p)
-	{
-		FOR_WORD_BITS(i, p->mask[word])
-		{
+	FOR_MASK_WORDS (word, p) {
+		FOR_WORD_BITS (i, p->mask[word]) {
 			leaf = l1[i];
 			OPAQUE(i);
 			if (!(leaf & PTE_RW) != rw)
@@ -81,10 +79,8 @@ static struct mmu_update *ask_nx(struct range_op *op, const struct piece *p,
 	unsigned int before = gone->nr;
 	struct frame *frames = frame_table;
 
-	FOR_MASK_WORDS(word, p)
-	{
-		FOR_WORD_BITS(i, p->mask[word])
-		{
+	FOR_MASK_WORDS (word, p) {
+		FOR_WORD_BITS (i, p->mask[word]) {
 			leaf = l1[i];
 			OPAQUE(i);
 			if (leaf & PTE_NX) {
