@@ -5,13 +5,11 @@
 #include <pinion/lib/panic.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/boot_alloc.h>
-#include <pinion/mm/boot_tables.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/pmap.h>
 #include <pinion/mm/tables.h>
-#include <pinion/xen/hypercall.h>
 
 /* Frames that are read-only in the direct map, while it is built and as long as they are tables. */
 #define READ_ONLY_RUNS 5
@@ -135,8 +133,6 @@ int direct_map_build(const struct boot_info *bi)
 {
 	struct builder b = { .gib = UINT64_MAX };
 	uint64_t limit = ram_limit(bi), pfn;
-	struct mmu_update link;
-	maddr_t where;
 	mfn_t l3;
 	int rc;
 
@@ -158,12 +154,8 @@ int direct_map_build(const struct boot_info *bi)
 		pmap_unmap(b.l2);
 	pmap_unmap(b.l3);
 
-	rc = boot_table_entry(bi, DIRECT_MAP, 4, &where, NULL);
-	if (rc)
-		return rc;
-	link.ptr = maddr_x(where) | MMU_NORMAL_PT_UPDATE;
-	link.val = pte_make(l3, PTE_LINK);
-	rc = (int)hypercall_mmu_update(&link, 1, NULL, DOMID_SELF);
+	mmu_batch_begin();
+	rc = mmu_batch_end(mmu_batch_set(bi->l4, SLOT_DIRECT_MAP, pte_make(l3, PTE_LINK), 0));
 	if (rc)
 		return rc;
 	tables = b.tables;

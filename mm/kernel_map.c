@@ -6,9 +6,9 @@
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/kernel_map.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/pmap.h>
-#include <pinion/xen/hypercall.h>
 
 /* L4, two L3s, L2, and the L1s under it. */
 #define IMAGE_L1S 2
@@ -68,11 +68,20 @@ static void fill(const struct boot_info *bi, uint64_t *table[TABLES], const mfn_
 		table[4 + ((va - VIRT_BASE) >> L2_SHIFT)][va_index(va, 1)] = image_entry(bi, va);
 }
 
-static long ext_op(unsigned int cmd, mfn_t mfn)
+/* All at once: on a failure the vCPU runs on as before. */
+static int enter(pfn_t run, pfn_t old)
 {
-	struct mmuext_op op = { .cmd = cmd, .arg1.mfn = mfn_x(mfn) };
+	unsigned int i;
+	int rc = 0;
 
-	return hypercall_mmuext_op(&op, 1, NULL, DOMID_SELF);
+	mmu_batch_begin();
+	for (i = 0; i < TABLES && !rc; i++)
+		rc = mmu_batch_make_table(pfn_add(run, i), NULL);
+	if (!rc)
+		rc = mmu_batch_pin(run, 4);
+	if (!rc)
+		rc = mmu_batch_new_baseptr(run, old);
+	return mmu_batch_end(rc);
 }
 
 int kernel_map_enter(const struct boot_info *bi)
@@ -81,24 +90,19 @@ int kernel_map_enter(const struct boot_info *bi)
 	mfn_t mfn[TABLES];
 	unsigned int i;
 	pfn_t run;
-	long rc = boot_alloc_run(TABLES, &run);
+	int rc = boot_alloc_run(TABLES, &run);
 
 	if (rc)
-		return (int)rc;
+		return rc;
 	for (i = 0; i < TABLES; i++) {
 		table[i] = direct_va(pfn_add(run, i));
 		mfn[i] = pfn_to_mfn(pfn_add(run, i));
 	}
 	fill(bi, table, mfn);
-	for (i = 0; i < TABLES && !rc; i++)
-		rc = direct_map_protect(pfn_add(run, i), PTE_KERNEL_RO);
-	if (!rc)
-		rc = ext_op(MMUEXT_PIN_L4_TABLE, mfn[0]);
-	if (!rc)
-		rc = ext_op(MMUEXT_NEW_BASEPTR, mfn[0]);
+	rc = enter(run, bi->l4);
 	if (!rc)
 		own_l4 = run;
-	return (int)rc;
+	return rc;
 }
 
 /* A former table of start of day's becomes ordinary memory. */
@@ -118,9 +122,11 @@ static long reclaim_run(const struct frame_run *run)
 
 long kernel_map_reclaim(const struct boot_info *bi)
 {
-	long rc = ext_op(MMUEXT_UNPIN_TABLE, pfn_to_mfn(bi->l4)), sum;
 	unsigned int i;
+	long rc, sum;
 
+	mmu_batch_begin();
+	rc = mmu_batch_end(mmu_batch_unpin(bi->l4, 4));
 	if (rc)
 		return rc;
 	sum = reclaim_run(&bi->tables);

@@ -9,6 +9,9 @@ Who may know whom, checked on #include lines: `layers.py < list of files`, from 
     build can put its own machine behind them. KINDS say what a number means and do nothing: who
     speaks of frames or entries at all speaks by them. The kernel knows nothing of tests/.
 
+Page tables change through the batch alone: the calls that change them stand in TABLE_CALLERS, whose reasons
+are in mmu_batch.h.
+
 A header in include/pinion/LAYER/ is of the same layer as the sources in LAYER/. Xen's public headers
 (<xen/...>) are the ABI and no layer; but mm has its doors instead of them.
 """
@@ -28,6 +31,13 @@ MM_DOORS = {'hypercall.h', 'probe.h', 'va_base.h', 'cpu.h'}
 KINDS = {'include/pinion/mm/frames.h', 'include/pinion/arch/pte.h'}
 MM_HANDED = {'include/pinion/boot/boot_info.h'}
 
+TABLE_CALLERS = {
+    'mm/mmu_batch_send.c', 'mm/mmu_batch_undo.c', 'mm/mmu_batch_one.c', 'mm/pmap.c', 'mm/p2m_boot.c',
+    'mm/boot_alloc.c', 'boot/kmain.c', 'xen/shared_info.c', 'mm/m2p.c',
+    'xen/hypercall.c', 'include/pinion/xen/hypercall.h',  # which define them
+}
+
+_TABLE_CALL = re.compile(r'\bhypercall_(mmu_update|update_va_mapping|mmuext_op|multicall)\s*\(')
 _INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -79,6 +89,9 @@ def main():
             for number, line in enumerate(file, 1):
                 match = _INCLUDE.match(line)
                 why = match and complaint(path, match[1], match[2])
+                if (not why and _TABLE_CALL.search(line) and path not in TABLE_CALLERS
+                        and layer_of(path) in MAY_KNOW):
+                    why = 'tables change through the batch alone (see mmu_batch.h)'
                 if why:
                     print(f'{path}:{number}: {why}')
                     bad = True

@@ -32,6 +32,17 @@
  * Upcalls are masked for the length of a section: Xen may preempt a batch for a pending event, and
  * code that an upcall runs must not find half of one. Trap and event code never uses the queue.
  *
+ * Tables change through the batch alone: one door, where a lock or an audit can be put. It wants the P2M, so that it is usable
+ * from phase 5 on. What goes past it (tests/lint/layers.py holds the same list):
+ *
+ *     mm/pmap.c             the window, and its two tables: before there is a P2M; a slot is one call, and costs nothing else
+ *     mm/p2m_boot.c         start of day's mapping of a frame that moves: the P2M is being made
+ *     mm/boot_alloc.c       the same of frames that become the direct map's tables: what gives the batch its memory can't use it
+ *     boot/kmain.c          the guard page under the first stack, in phase 3
+ *     xen/shared_info.c     shared_info's page, in phase 3
+ *     mm/m2p.c              MMU_MACHPHYS_UPDATE, which is no change of a table
+ *     tables.h              plain stores, into pages that are no tables yet
+ *
  * Source: do_mmu_update, do_mmuext_op in Xen's arch/x86/mm.c, do_multicall in common/multicall.c;
  * ABI: 'Batches, preemption, flushes'; seed 2012 (xen_queue_pt_update).
  */
