@@ -7,6 +7,7 @@
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
+#include <pinion/mm/mmu_map.h>
 #include <pinion/mm/tables.h>
 #include "range_help.h"
 
@@ -255,6 +256,8 @@ TEST(range, range_held, "a held table is changed entry by entry, and stays when 
 	struct aspace_range few = { VA, 10, NULL }, rest = { VA + 10 * PAGE_SIZE, 502, NULL };
 	struct aspace_range all = { VA, PIECE, NULL }, most = { VA, 500, NULL };
 	struct planner_counters before;
+	uint64_t room[MMU_MAP_T_WORDS] = { 0 };
+	mmu_map_t map = (mmu_map_t)room;
 	pfn_t block, l3, l2, l1;
 	struct aspace as;
 
@@ -265,7 +268,8 @@ TEST(range, range_held, "a held table is changed entry by entry, and stays when 
 	l3 = table_below(table_read(as.l4, va_index(VA, 4)));
 	l2 = table_below(table_read(l3, va_index(VA, 3)));
 	l1 = table_below(table_read(l2, va_index(VA, 2)));
-	frame_at(l1)->holds = 1;
+	CHECK_RC(mmu_map_t_init(map, &mmu_map_frames), 0);
+	CHECK_RC(mmu_map_hold_va(&as, map, VA), 0);
 	before = planner_counters();
 	CHECK_RC(aspace_map(&as, &rest, pfns + 10, ASPACE_RW), 0);
 	CHECK_RC(aspace_protect(&as, &most, ASPACE_R), 0);
@@ -284,7 +288,9 @@ TEST(range, range_held, "a held table is changed entry by entry, and stays when 
 	expect_list(&as, VA, 0, PIECE, ASPACE_RX);
 	CHECK_RC(aspace_unmap(&as, &all), 0);
 	CHECK(pfn_eq(table_below(table_read(l2, va_index(VA, 2))), l1));
-	frame_at(l1)->holds = 0;
+	CHECK_RC(mmu_map_release_va(&as, map, VA), 0);
+	CHECK_RC(mmu_map_t_fini(map), 0);
+	CHECK_EQ(range_tables(&as), 0);
 	CHECK_RC(aspace_map(&as, &few, pfns, ASPACE_R), 0);
 	CHECK_RC(aspace_unmap(&as, &few), 0);
 	CHECK_EQ(range_tables(&as), 0);
