@@ -156,6 +156,8 @@ void backend_table_gone(pfn_t pfn)
 
 	ASSERT(number > 0 && number < MMU_MAP_BACKENDS && backends[number].tables > 0);
 	frame->backend = 0;
+	/* It may have been in quarantine. */
+	frame->owner = OWNER_MAP;
 	backends[number].tables--;
 	give_back(number, pfn);
 }

@@ -364,6 +364,7 @@ TEST(mmu_map, map_stuck,
 	CHECK_EQ(mmu_map_release_va(&kit_as, B, KIT_VA + L4_SPAN), 0);
 	CHECK_EQ(mmu_batch_retry_quarantine(), 0);
 	CHECK_EQ(pool.took, 3);
+	CHECK_EQ(frame_at(l1)->owner, OWNER_MAP);
 	kit_end();
 }
 
