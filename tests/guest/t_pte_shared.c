@@ -25,7 +25,8 @@ static bool reads_as(uint64_t i, pfn_t first, uint64_t flags)
  * Source: adjust_guest_l1e in Xen's arch/x86/pv/mm.h.
  */
 TEST(range, pte_shared,
-     "a shared leaf reads as the kernel's at a user's address, and as the user's when split")
+     "a shared leaf reads as the kernel's at a user's address, and as the user's when split",
+     .needs = "mem>=16M")
 {
 	struct aspace_range piece = { PLAY_VA + L2_SPAN, PAGES, NULL },
 			    one = { PLAY_VA + L2_SPAN + 7 * PAGE_SIZE, 1, NULL };

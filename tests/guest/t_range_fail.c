@@ -23,7 +23,8 @@ static int map_all(struct aspace *as, pfn_t block, enum aspace_rights rights)
 
 /* With n frames and no more, from 0 on until it succeeds. */
 TEST(range, range_nomem_map,
-     "map fails with -ENOMEM at every frame that it takes, and nothing is changed")
+     "map fails with -ENOMEM at every frame that it takes, and nothing is changed",
+     .needs = "mem>=8M")
 {
 	enum aspace_rights rights;
 	unsigned int live, n;
