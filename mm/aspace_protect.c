@@ -71,6 +71,7 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
  */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
+	uint64_t noted = op->noted;
 	const uint64_t *l1;
 	int rc = 0;
 
@@ -83,22 +84,23 @@ static int protect_check(struct range_op *op, const struct piece *p)
 		return rc;
 	/* No leaf that is present has none of these bits. */
 	if (op->noted_upper != p->upper)
-		op->noted = 0;
+		noted = op->noted = 0;
 	op->noted_upper = p->upper;
 	l1 = table_entries(p->table[1]);
 	FOR_MASK_WORDS (word, p) {
-		uint64_t all = op->noted, any = op->noted;
+		uint64_t all = noted, any = noted;
 
 		FOR_WORD_BITS (i, p->mask[word]) {
 			all &= l1[i];
 			any |= l1[i];
 		}
 		l1 += 64;
-		if (op->noted && ((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
+		if (noted && ((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
 			continue;
 		rc = note_word(op, p, word);
 		if (rc)
 			return rc;
+		noted = op->noted;
 	}
 	return 0;
 }

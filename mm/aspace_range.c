@@ -89,11 +89,15 @@ static void piece_select(struct piece *p, const struct aspace_range *r)
 	}
 	/* A bitmap whose words begin where those of the L1 do, as that of any aligned range does. */
 	if (r->select && p->nr == TABLE_ENTRIES && p->page % 64 == 0) {
+		const uint64_t *select = r->select + p->page / 64;
+		unsigned int selected = 0;
+
 		for (word = 0; word < MASK_WORDS; word += 2) {
-			p->mask[word] = r->select[p->page / 64 + word];
-			p->mask[word + 1] = r->select[p->page / 64 + word + 1];
-			p->selected += count_bits(p->mask[word], p->mask[word + 1]);
+			p->mask[word] = select[word];
+			p->mask[word + 1] = select[word + 1];
+			selected += count_bits(select[word], select[word + 1]);
 		}
+		p->selected = selected;
 		return;
 	}
 	for (word = 0; word < MASK_WORDS; word++) {
@@ -126,18 +130,18 @@ static uint64_t entry_of(const struct range_op *op, pfn_t table, unsigned int in
 static void piece_walk(const struct range_op *op, struct piece *p)
 {
 	unsigned int level;
-	uint64_t entry;
+	uint64_t entry, upper = PTE_RW;
 
 	p->table[4] = op->as->l4;
-	p->upper = PTE_RW;
 	for (level = 4; level > 1; level--) {
 		entry = entry_of(op, p->table[level], va_index(p->va, level));
 		p->entry[level] = entry;
 		if (!(entry & PTE_P))
 			break;
-		p->upper = combine(p->upper, entry);
+		upper = combine(upper, entry);
 		p->table[level - 1] = table_below(entry);
 	}
+	p->upper = upper;
 	p->bottom = level;
 }
 
