@@ -379,7 +379,7 @@ int range_flush(struct range_op *op, const struct piece *p, bool within)
 	int rc = 0;
 
 	/* Nothing has been sent: what can be found wrong in the rest is found now. */
-	if (!op->sent && op->check) {
+	if (!op->sent && !op->checked && op->check) {
 		rc = check_from(op, op->check_all ? op->start : p->page);
 		op->checked = true;
 	}
@@ -478,8 +478,10 @@ int range_run(struct range_op *op)
 	op->offline = op->user && (frame_at(op->as->l4)->flags & FRAME_OFFLINE);
 	op->root = INVALID_PFN;
 	op->root_parent = INVALID_PFN;
-	if (op->offline && op->check)
+	if (op->offline && op->check) {
 		rc = check_from(op, op->start);
+		op->checked = true;
+	}
 	if (rc)
 		return rc;
 	mmu_batch_begin();

@@ -172,7 +172,9 @@ static void direct_l1(struct audit *a, pfn_t table, uint64_t first, uint64_t upp
 		leaf = table_read(table, i);
 		want = direct_leaf(first + i);
 		live += leaf & PTE_P;
-		if ((leaf & PTE_RW) && first + i < frame_table_nr)
+		/* A table's note says what its ways allow; an offline one is writable here besides. */
+		if ((leaf & PTE_RW) && first + i < frame_table_nr &&
+		    frame_table[first + i].kind != FRAME_TABLE)
 			a->notes[first + i].rights |= NOTE_W;
 		if (!(upper & PTE_RW))
 			leaf &= ~PTE_RW;

@@ -11,7 +11,9 @@ static struct model_page *page_at(const struct model_op *op, unsigned int i)
 	return &op->space->pages[op->first + i];
 }
 
-/* How often each frame of the pool is mapped with @rights, without the pages that @but takes. */
+#define ANY 4
+
+/* How often each frame of the pool is mapped with @rights, or with ANY, without the pages that @but takes. */
 static void count(const struct model *m, uint16_t *counts, unsigned int rights,
 		  const struct model_op *but)
 {
@@ -22,7 +24,8 @@ static void count(const struct model *m, uint16_t *counts, unsigned int rights,
 	for (s = 0; s < SPACES; s++) {
 		space = &m->space[s];
 		for (i = 0; i < WINDOW; i++) {
-			if (space->pages[i].rights != rights)
+			if (space->pages[i].rights != rights &&
+			    (rights != ANY || space->pages[i].rights == HOLE))
 				continue;
 			if (but && but->space == space && i >= but->first &&
 			    i < but->first + but->nr && model_takes(but, i - but->first))
@@ -103,18 +106,6 @@ static void draw_list(struct model *m, struct rng *rng)
 		m->op.pfns[i] = pfn_add(m->pool, frame);
 }
 
-static bool is_anywhere(const struct model *m, unsigned int frame)
-{
-	unsigned int s, i;
-
-	for (s = 0; s < SPACES; s++)
-		for (i = 0; i < WINDOW; i++)
-			if (m->space[s].pages[i].rights != HOLE &&
-			    m->space[s].pages[i].frame == frame)
-				return true;
-	return false;
-}
-
 /* A frame of the list that nobody maps, and whose block nobody shares. Offline nobody asks Xen. */
 static void draw_poison(struct model *m, struct rng *rng)
 {
@@ -124,10 +115,11 @@ static void draw_poison(struct model *m, struct rng *rng)
 	if (op->kind != MODEL_MAP || op->rights != ASPACE_RW ||
 	    (frame_at(op->space->as->l4)->flags & FRAME_OFFLINE))
 		return;
-	for (tries = 0; tries < 8 && op->poisoned < 0; tries++) {
+	count(m, counts, ANY, NULL);
+	for (tries = 0; tries < 20 && op->poisoned < 0; tries++) {
 		i = (unsigned int)rng_below(rng, op->nr);
 		if (model_takes(op, i) && !direct_map_shared(op->pfns[i]) &&
-		    !frame_at(op->pfns[i])->execs && !is_anywhere(m, model_frame(m, i)))
+		    !frame_at(op->pfns[i])->execs && !counts[model_frame(m, i)])
 			op->poisoned = (int)model_frame(m, i);
 	}
 }
@@ -137,9 +129,14 @@ void model_draw(struct model *m, struct rng *rng)
 	struct model_op *op = &m->op;
 	unsigned int r = (unsigned int)rng_below(rng, 16);
 
-	op->kind = r < 4 ? MODEL_MAP : r < 8 ? MODEL_BLOCK : r < 12 ? MODEL_PROTECT : MODEL_UNMAP;
+	op->kind = r < 4 ? MODEL_MAP : r < 7 ? MODEL_BLOCK : r < 11 ? MODEL_PROTECT : MODEL_UNMAP;
 	op->space = &m->space[rng_below(rng, SPACES)];
 	draw_pages(op, rng);
+	/* Much is unmapped at once, so that there are frames that nobody maps. */
+	if (op->kind == MODEL_UNMAP && rng_below(rng, 4) == 0) {
+		op->first = 0;
+		op->nr = WINDOW;
+	}
 	op->rights = (enum aspace_rights)rng_below(rng, 3);
 	op->frame = (unsigned int)rng_below(rng, POOL - op->nr + 1);
 	if (rng_below(rng, 2) && (op->frame & ~(PIECE - 1U)) + op->nr <= POOL)

@@ -33,6 +33,7 @@ TEST(range, range_nomem_map,
 	int rc;
 
 	REQUIRE(range_block(8, &block));
+	range_hog(100);
 	for (live = 0; live < 2; live++) {
 		REQUIRE(range_begin(&as, live));
 		for (rights = ASPACE_R; rights <= ASPACE_RX; rights++) {
@@ -53,6 +54,7 @@ TEST(range, range_nomem_map,
 		}
 		range_end(&as);
 	}
+	range_unhog();
 	range_block_back(block, 8);
 }
 
@@ -76,6 +78,7 @@ TEST(range, range_nomem_mixed,
 	for (i = 3 * PIECE / 64; i < 4 * PIECE / 64; i++)
 		pick[i] = i < 3 * PIECE / 64 + 7 ? 0 : ~UINT64_C(0) << 52;
 	REQUIRE(range_block(12, &block));
+	range_hog(100);
 	for (live = 0; live < 2; live++) {
 		REQUIRE(range_begin(&as, live));
 		CHECK_RC(aspace_map_block(&as, &some, pfn_add(block, 2 * PIECE), ASPACE_R), 0);
@@ -106,6 +109,7 @@ TEST(range, range_nomem_mixed,
 		range_audit();
 		range_end(&as);
 	}
+	range_unhog();
 	range_block_back(block, 12);
 }
 

@@ -149,6 +149,7 @@ TEST(range, range_split_reserve, "without free memory a split takes its tables f
 	pfn_t block;
 
 	REQUIRE(range_block(10, &block));
+	range_hog(100);
 	for (live = 0; live < 2; live++) {
 		REQUIRE(range_begin(&as, live));
 		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RW), 0);
@@ -171,6 +172,7 @@ TEST(range, range_split_reserve, "without free memory a split takes its tables f
 		range_end(&as);
 	}
 	range_audit();
+	range_unhog();
 	range_block_back(block, 10);
 }
 
@@ -186,6 +188,7 @@ TEST(range, range_split_nomem,
 	pfn_t block;
 
 	REQUIRE(range_block(10, &block));
+	range_hog(100);
 	for (live = 0; live < 2; live++) {
 		REQUIRE(range_begin(&as, live));
 		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RW), 0);
@@ -209,6 +212,7 @@ TEST(range, range_split_nomem,
 		range_end(&as);
 	}
 	range_audit();
+	range_unhog();
 	range_block_back(block, 10);
 }
 
@@ -226,6 +230,7 @@ TEST(range, range_split_many, "a bitmap that splits 20 shared pieces takes 20 ta
 	REQUIRE(range_block(9, &block));
 	for (i = 0; i < 20; i++)
 		some[i * PIECE / 64] = 0x10;
+	range_hog(100);
 	for (live = 0; live < 2; live++) {
 		REQUIRE(range_begin(&as, live));
 		for (i = 0; i < 20; i++) {
@@ -253,6 +258,7 @@ TEST(range, range_split_many, "a bitmap that splits 20 shared pieces takes 20 ta
 		range_end(&as);
 	}
 	range_audit();
+	range_unhog();
 	range_block_back(block, 9);
 }
 
