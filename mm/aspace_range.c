@@ -426,8 +426,12 @@ static int go_over(struct range_op *op)
 		op->at = page;
 		if (p.selected > 0)
 			rc = op->piece(op, &p);
-		if (!rc && op->offline)
-			op->done = page + p.nr;
+		if (rc || !op->offline)
+			continue;
+		/* Stores are done when they are made, and so is what comes of them. */
+		op->done = page + p.nr;
+		if (op->gone->nr > 0 || op->come->nr > 0)
+			rc = range_flush(op, &p, true);
 	}
 	return rc;
 }

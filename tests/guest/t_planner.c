@@ -5,19 +5,22 @@
 #include <pinion/mm/planner.h>
 #include "suite.h"
 
+/* Work as there is: no more entries change than there are; a share maps, and an upper entry changes rights. */
 static struct planner_work draw(struct rng *rng)
 {
 	struct planner_work work = {
 		.possible = 1 + (unsigned int)rng_below(rng, (1U << WAYS) - 1),
-		.map = (unsigned int)rng_below(rng, 513),
-		.unmap = (unsigned int)rng_below(rng, 513),
-		.rw = (unsigned int)rng_below(rng, 513),
-		.nx = (unsigned int)rng_below(rng, 513),
 		.before = (unsigned int)rng_below(rng, 513),
-		.after = (unsigned int)rng_below(rng, 513),
 		.upper_rw = rng_below(rng, 2),
 	};
 
+	if (work.possible & 1U << WAY_SHARE)
+		work.possible &= ~(1U << WAY_UPPER);
+	work.map = (unsigned int)rng_below(rng, 513 - work.before);
+	work.unmap = (unsigned int)rng_below(rng, work.before + 1);
+	work.rw = (unsigned int)rng_below(rng, work.before - work.unmap + 1);
+	work.nx = (unsigned int)rng_below(rng, work.before - work.unmap - work.rw + 1);
+	work.after = work.before + work.map - work.unmap;
 	return work;
 }
 
@@ -45,7 +48,9 @@ TEST(planner, planner_order,
      "a share beats a table, a table beats many requests, few requests beat a table")
 {
 	const unsigned int all = (1U << WAYS) - 1;
-	struct planner_work work = { .possible = all & ~(1U << WAY_UPPER), .map = 512, .after = 512 };
+	struct planner_work work = { .possible = all & ~(1U << WAY_UPPER),
+				     .map = 512,
+				     .after = 512 };
 
 	CHECK_EQ(planner_best(&work), WAY_SHARE);
 	work.possible = 1U << WAY_OFFLINE | 1U << WAY_ENTRIES;

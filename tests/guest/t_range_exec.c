@@ -167,6 +167,42 @@ TEST(range, range_exec_elsewhere,
 	range_block_back(block, 6);
 }
 
+/* What a piece before has done must be counted back with it, also where it was done by plain stores. */
+TEST(range, range_exec_undone,
+     "a change of rights that fails in its second piece leaves the counts of the first as they "
+     "were")
+{
+	struct aspace_range r = { VA, 2 * PIECE, NULL }, one = { VA, PIECE, NULL };
+	struct aspace_range elsewhere = { OTHER, 1, NULL },
+			    share = { OTHER + L2_SPAN, PIECE, NULL };
+	struct aspace as;
+	unsigned int live;
+	pfn_t block;
+
+	REQUIRE(range_block(11, &block));
+	for (live = 0; live < 2; live++) {
+		REQUIRE(range_begin(&as, live));
+		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 1), ASPACE_R), 0);
+		CHECK_RC(aspace_protect(&as, &one, ASPACE_RX), 0);
+		CHECK_RC(aspace_map_block(&as, &elsewhere, pfn_add(block, PIECE + 100), ASPACE_RX),
+			 0);
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_RW), -EBUSY);
+		range_expect(&as, VA, PIECE, pfn_add(block, 1), ASPACE_RX);
+		range_expect(&as, VA + L2_SPAN, PIECE, pfn_add(block, PIECE + 1), ASPACE_R);
+		range_audit();
+		CHECK_RC(aspace_unmap(&as, &elsewhere), 0);
+		CHECK_RC(aspace_protect(&as, &one, ASPACE_R), 0);
+		CHECK_RC(aspace_map_block(&as, &share, pfn_add(block, 2 * PIECE), ASPACE_R), 0);
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), -EBUSY);
+		range_expect(&as, VA, 2 * PIECE, pfn_add(block, 1), ASPACE_R);
+		range_audit();
+		range_end(&as);
+		expect_direct(block, 3 * PIECE, true);
+		range_audit();
+	}
+	range_block_back(block, 11);
+}
+
 /* The same frame at two pages of one range. */
 TEST(range, range_exec_same, "one frame at many pages of one executable range is counted for each")
 {
