@@ -367,7 +367,7 @@ int mmu_map_release_va(struct aspace *as, mmu_map_t map, uint64_t va)
 	if (!as || held->as != as || held->va != (va & ~PAGE_OFFSET_MASK))
 		return -EINVAL;
 	l1 = frame_at(_pfn(held->table[1]));
-	if (mmu_batch_depth() == 0 && (as->broken || l1->live > 0 || l1->holds > 1)) {
+	if (mmu_batch_depth() == 0 && (l1->live > 0 || l1->holds > 1)) {
 		end_hold(map);
 		return 0;
 	}

@@ -368,6 +368,31 @@ TEST(mmu_map, map_stuck,
 	kit_end();
 }
 
+TEST(mmu_map, map_stuck_hold,
+     "a hold that Xen won't undo leaves no hold, and a table in quarantine")
+{
+	pfn_t l1;
+
+	REQUIRE(kit_start(&pool_backend));
+	mmu_batch_set_sync(true);
+	mmu_batch_begin();
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, KIT_VA), 0);
+	l1 = direct_va_pfn(mmu_map_pt(A));
+	CHECK_EQ(batch_raw_ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+	CHECK_EQ(mmu_batch_end(-ENOENT), -EIO);
+	mmu_batch_set_sync(false);
+	CHECK(kit_as.broken);
+	CHECK_EQ(kit_as.holds, 0);
+	CHECK_EQ(frame_at(l1)->holds, 0);
+	CHECK_EQ(frame_at(l1)->owner, OWNER_QUARANTINE);
+	CHECK(kit_shows_nothing(A));
+	CHECK_EQ(pool.took, 2);
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, KIT_VA), -EINVAL);
+	CHECK_EQ(batch_raw_ext(MMUEXT_UNPIN_TABLE, l1), 0);
+	CHECK_EQ(mmu_batch_retry_quarantine(), 0);
+	kit_end();
+}
+
 /* A pin that the batch does not know of keeps the L1 a table: it can't be made writable. */
 TEST(mmu_map, map_release_refused, "a release that Xen refuses leaves all as it was, the hold too")
 {
