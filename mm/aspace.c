@@ -116,8 +116,7 @@ static int make_offline(struct visit *v, pfn_t table)
 
 static int all_offline(struct aspace *as, bool unpin)
 {
-	/* The L4 comes last: as long as it is live, or the address space is broken, others may be, too. */
-	struct visit v = { .fn = make_offline, .bottom_up = true };
+	struct visit v = { .fn = make_offline };
 	int rc = 0;
 
 	mmu_batch_begin();
@@ -192,6 +191,7 @@ int aspace_destroy(struct aspace *as)
 
 	if (as == &kernel_aspace || as == aspace_current() || as->holds || mmu_batch_depth())
 		return -EBUSY;
+	/* If it is broken, other tables may be live still, though the L4 is not. */
 	if (!(frame_at(as->l4)->flags & FRAME_OFFLINE) || as->broken) {
 		rc = all_offline(as, frame_at(as->l4)->flags & FRAME_PINNED);
 		if (rc) {
