@@ -142,7 +142,8 @@ TEST(selfcheck, selfcheck_leak_handler, "a trap handler left set: ERROR", .manua
 
 TEST(selfcheck, selfcheck_leak_mapping, "a page left unmapped: ERROR", .manual = true)
 {
-	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)direct_va(boot_info()->l4), 0, UVMF_INVLPG),
+	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)direct_va(boot_info()->image.start), 0,
+					     UVMF_INVLPG),
 		 0);
 }
 
