@@ -18,7 +18,7 @@
 /* An address of nobody's where an L4 slot begins, and with it a piece of every size. */
 #define RANGE_VA UINT64_C(0x0000100000000000)
 
-#define PIECE 512 /* pages */
+#define PIECE UINT64_C(512) /* pages */
 
 /* What a page should be: one of enum aspace_rights, or a hole. */
 #define HOLE 3

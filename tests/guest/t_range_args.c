@@ -330,9 +330,31 @@ TEST(range, range_all, "the whole of the user's half is unmapped by one call")
 	range_block_back(block, 1);
 }
 
+#define PICKED 1000
+
 static bool is_picked(const uint64_t *select, uint64_t i)
 {
 	return select[i / 64] >> i % 64 & 1;
+}
+
+/* Of PICKED pages from @va on those that are picked are @on, the others @off; beyond them there is nothing. */
+static void expect_picked(const struct aspace *as, uint64_t va, pfn_t block, const uint64_t *select,
+			  int on, int off)
+{
+	uint64_t i;
+
+	for (i = 0; i < PICKED; i++)
+		range_expect(as, va + i * PAGE_SIZE, 1, pfn_add(block, i),
+			     is_picked(select, i) ? on : off);
+	range_expect(as, va + PICKED * PAGE_SIZE, 24, pfn_add(block, PICKED), HOLE);
+}
+
+static void invert(uint64_t *select)
+{
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		select[i] = ~select[i];
 }
 
 /* Bitmaps whose words do and do not lie as the L1's, with bits beyond the range's end that mean nothing. */
@@ -341,44 +363,33 @@ TEST(range, range_select, "a bitmap selects pages, and the others stay as they a
 {
 	static const uint64_t starts[] = { VA, VA + 64 * PAGE_SIZE, VA + 37 * PAGE_SIZE,
 					   VA + 511 * PAGE_SIZE, VA - 100 * PAGE_SIZE };
-	uint64_t some[16], j, nr = 1000;
+	uint64_t some[16], none[16] = { 0 };
 	struct aspace as;
 	unsigned int i;
 	pfn_t block;
 
 	for (i = 0; i < ARRAY_SIZE(some); i++)
 		some[i] = UINT64_C(0x8421f00d8003c001) * (i + 1);
-	some[15] |= ~UINT64_C(0) << (nr % 64);
+	some[15] |= ~UINT64_C(0) << (PICKED % 64);
 	REQUIRE(range_block(10, &block));
 	for (i = 0; i < 2 * ARRAY_SIZE(starts); i++) {
-		struct aspace_range r = { starts[i / 2], nr, some }, all = { r.va, nr, NULL };
+		struct aspace_range r = { starts[i / 2], PICKED, some };
+		struct aspace_range all = { r.va, PICKED, NULL }, nothing = { r.va, PICKED, none };
 
 		REQUIRE(range_begin(&as, i & 1));
 		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
-		for (j = 0; j < nr + 24; j++)
-			range_expect(&as, r.va + j * PAGE_SIZE, 1, pfn_add(block, j),
-				     j < nr && is_picked(some, j) ? ASPACE_R : HOLE);
+		expect_picked(&as, r.va, block, some, ASPACE_R, HOLE);
 		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), -EEXIST);
 		CHECK_RC(aspace_protect(&as, &r, ASPACE_RW), 0);
 		CHECK_RC(aspace_protect(&as, &all, ASPACE_RW), -ENOENT);
-		for (j = 0; j < nr + 24; j++)
-			range_expect(&as, r.va + j * PAGE_SIZE, 1, pfn_add(block, j),
-				     j < nr && is_picked(some, j) ? ASPACE_RW : HOLE);
-		for (j = 0; j < 16; j++)
-			some[j] = ~some[j];
+		expect_picked(&as, r.va, block, some, ASPACE_RW, HOLE);
+		invert(some);
 		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
-		for (j = 0; j < nr; j++)
-			range_expect(&as, r.va + j * PAGE_SIZE, 1, pfn_add(block, j),
-				     is_picked(some, j) ? ASPACE_R : ASPACE_RW);
+		expect_picked(&as, r.va, block, some, ASPACE_R, ASPACE_RW);
 		CHECK_RC(aspace_unmap(&as, &r), 0);
-		for (j = 0; j < 16; j++)
-			some[j] = ~some[j];
-		for (j = 0; j < nr + 24; j++)
-			range_expect(&as, r.va + j * PAGE_SIZE, 1, pfn_add(block, j),
-				     j < nr && is_picked(some, j) ? ASPACE_RW : HOLE);
+		invert(some);
+		expect_picked(&as, r.va, block, some, ASPACE_RW, HOLE);
 		/* Nothing selected: nothing is done, and nothing is wrong. */
-		uint64_t none[16] = { 0 };
-		struct aspace_range nothing = { r.va, nr, none };
 		CHECK_RC(aspace_map_block(&as, &nothing, block, ASPACE_R), 0);
 		CHECK_RC(aspace_protect(&as, &nothing, ASPACE_RX), 0);
 		CHECK_RC(aspace_unmap(&as, &nothing), 0);
