@@ -38,6 +38,8 @@ static bool is_narrowed_above(const struct range_op *op, const struct piece *p, 
 	uint64_t upper = PTE_RW, bits = bits_of(op->rights);
 	unsigned int i;
 
+	if (p->upper == PTE_RW)
+		return false;
 	for (i = 4; i > level; i--)
 		upper = combine(upper, p->entry[i]);
 	return combine(upper, bits) != bits;

@@ -73,9 +73,9 @@ void test_note(const char *fmt, ...)
 
 void bench_report(const char *name, uint64_t total, uint64_t count, const char *unit)
 {
-	uint64_t tenths = (total * 10 + count / 2) / count;
+	uint64_t hundredths = (total * 100 + count / 2) / count;
 
-	print("bench %s %lu.%lu %s\n", name, tenths / 10, tenths % 10, unit);
+	print("bench %s %lu.%02lu %s\n", name, hundredths / 100, hundredths % 100, unit);
 }
 
 bool test_failed(void)
