@@ -197,13 +197,13 @@ static bool narrowed_link(uint64_t entry, const struct leaves *l, enum aspace_ri
 }
 
 /* Frames that leaves are to write: executable ones must not. */
-static int may_write(const struct piece *p)
+static int may_write(const struct range_op *op, const struct piece *p)
 {
 	const uint64_t *l1 = table_entries(p->table[1]);
 	const struct frame *frame;
 	unsigned int i;
 
-	if (!aspace_exec_any())
+	if (op->rights != ASPACE_RW || !aspace_exec_any())
 		return 0;
 	FOR_SELECTED (i, p) {
 		frame = frame_at(mfn_to_pfn(pte_mfn(l1[i])));
@@ -376,8 +376,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 
 	if (p->bottom > 1 || (!op->checked && !is_mapped(p)))
 		return -ENOENT;
-	if (op->rights == ASPACE_RW)
-		rc = may_write(p);
+	rc = may_write(op, p);
 	if (rc)
 		return rc;
 	if (is_giant(op, p) && !(op->rights == ASPACE_RW && aspace_exec_any()) &&
