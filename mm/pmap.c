@@ -21,6 +21,8 @@ static uint64_t window_l2[TABLE_ENTRIES] __aligned(4096) __section(".bss.page_al
 static bool open;
 static maddr_t link; /* the entry that links the window: an L3's, or an L2's */
 
+static_assert(PMAP_SLOTS <= 8 * sizeof(((struct cpu *)0)->pmap_in_use), "a bit for each slot");
+
 /* L1 or L2 as they are at their link address. */
 static const void *table_va(unsigned int i)
 {
@@ -104,6 +106,7 @@ void *pmap_try_map(mfn_t mfn, enum pmap_rights rights)
 	unsigned int slot = (unsigned int)__builtin_ctz(~(unsigned int)cpu->pmap_in_use);
 	uint64_t flags = rights == PMAP_READ_WRITE ? PTE_KERNEL_RW : PTE_KERNEL_RO;
 
+	ASSERT(cpu->traps == 0);
 	if (!open)
 		panic("PMAP is used while it is closed");
 	if (slot >= PMAP_SLOTS)
@@ -132,6 +135,7 @@ void pmap_unmap(const void *ptr)
 	uintptr_t va = (uintptr_t)ptr;
 	unsigned int slot = (unsigned int)((va - PMAP_BASE) >> PAGE_SHIFT);
 
+	ASSERT(cpu->traps == 0);
 	if (!open)
 		panic("PMAP is used while it is closed");
 	if (va < PMAP_BASE || slot >= PMAP_SLOTS)

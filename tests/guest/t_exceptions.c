@@ -77,6 +77,28 @@ static bool faulting_handler(struct cpu_regs *regs)
 	return (regs->cs & 3) == 0 && regs->vector == VECTOR_BP;
 }
 
+static uint8_t masked_inside;
+
+static bool looking_handler(struct cpu_regs *regs)
+{
+	masked_inside = READ_ONCE(this_cpu()->vcpu_info->evtchn_upcall_mask);
+	return regs->vector == VECTOR_BP;
+}
+
+/* An upcall inside a handler would find its stack and its state half done. Flag 4 of struct trap_info has Xen mask them. */
+TEST(exceptions, exc_masks_upcalls, "upcalls are masked in a trap handler, and only there")
+{
+	trap_handler_fn *old = trap_set_handler(VECTOR_BP, looking_handler);
+	const uint8_t *mask = &this_cpu()->vcpu_info->evtchn_upcall_mask;
+
+	masked_inside = 0;
+	CHECK_EQ(READ_ONCE(*mask), 0);
+	__asm__ volatile("int3");
+	CHECK_EQ(READ_ONCE(*mask), 0);
+	CHECK_EQ(masked_inside, 1);
+	trap_set_handler(VECTOR_BP, old);
+}
+
 /* Xen does not switch stacks for a fault in the kernel: frames nest, and each must be whole. */
 TEST(exceptions, exc_nested, "a fault inside a trap handler is handled, and the outer trap returns",
      .phase = TEST_EARLY)

@@ -7,6 +7,7 @@
 #include <pinion/lib/string.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/m2p.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/tables.h>
@@ -105,6 +106,29 @@ TEST(mmu_map, map_hold_cold, "three new tables in an empty L4 slot are one hyper
 	CHECK_EQ(kit_as.holds, 0);
 	CHECK_EQ(pool.took, 3);
 	frame_free(data, 0);
+	kit_end();
+}
+
+/* Seed: a table at physical address 0 was one that is not there. What is there says the present bit, and nothing else. */
+TEST(mmu_map, map_zero, "address 0 and frame 0 are there like any other")
+{
+	uint64_t zero = (uint64_t)direct_va(_pfn(0));
+	struct aspace_info info;
+
+	REQUIRE(kit_start(&pool_backend));
+	CHECK_EQ(mmu_map_inspect_va(&kit_as, A, 0), 4);
+	CHECK_EQ(mmu_map_hold_va(&kit_as, A, 0), 0);
+	CHECK_EQ(mmu_map_inspect_va(&kit_as, B, 0), 1);
+	CHECK(kit_shows(B, 1));
+	CHECK_EQ(mmu_map_release_va(&kit_as, A, 0), 0);
+	CHECK_EQ(pool.took, 3);
+	if (p2m_kind(&kernel_p2m, _pfn(0)) == P2M_RAM) {
+		CHECK_EQ(pfn_x(mfn_to_pfn(pfn_to_mfn(_pfn(0)))), 0);
+		CHECK_EQ(mmu_map_inspect_va(&kit_as, A, zero), 1);
+		CHECK(mfn_eq(pte_mfn(mmu_map_pt(A)[0]), pfn_to_mfn(_pfn(0))));
+		CHECK_EQ(aspace_query(&kit_as, zero, &info), 0);
+		CHECK(info.mapped && pfn_x(info.pfn) == 0);
+	}
 	kit_end();
 }
 

@@ -333,6 +333,22 @@ TEST(p2m, p2m_published, "a toolstack finds every entry through shared_info, and
 	}
 }
 
+/* NetBSD takes a page of frame lists for each *entry*: 512 times too many. A list is one page for the 512 leaves of a slot. */
+TEST(p2m, p2m_list_pages, "frame lists take one page for a GiB that is not all alike, and four")
+{
+	uint64_t slot, i, named, pages = 4, mixed = 0;
+
+	for (slot = 0; slot < P2M_ENTRIES; slot++) {
+		for (i = named = 0; i < P2M_ENTRIES; i++)
+			named += kernel_p2m.top[slot][i] != kernel_p2m.top[slot][0];
+		mixed += named > 0;
+		pages += kernel_p2m.top[slot] != kernel_p2m.shared_mid[P2M_MISSING] &&
+			 kernel_p2m.top[slot] != kernel_p2m.shared_mid[P2M_IDENTITY];
+	}
+	CHECK_EQ(kernel_p2m.list_pages, pages);
+	CHECK_EQ(pages, 4 + mixed);
+}
+
 /* A change of a published leaf pointer shows in the list at once: the kernel's own tree, far from RAM. */
 TEST(p2m, p2m_published_changes, "the lists follow splits and joins")
 {

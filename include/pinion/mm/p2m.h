@@ -45,8 +45,23 @@
  *
  * All changes are all or nothing: pages are taken from the allocator before anything is written.
  *
- * MFNs outside the tree itself: in the frame lists of a published tree, which p2m_publish() makes
- * again after a restore.
+ * Where MFNs are kept: here, and nowhere else. After a restore every MFN is another one, and these are the places
+ * to go over; everything else says pfn.
+ *
+ *     the leaves of the tree     Xen's mfn_list among them
+ *     the frame lists            of a published tree, and their list's in shared_info: p2m_publish() makes them again
+ *     page tables                every present entry, of live and of offline tables
+ *     boot_info.h                shared_info's machine address, which is no frame of ours
+ *
+ * For no longer than one operation, which can't be cut by a save:
+ *
+ *     mmu_batch_internal.h       requests, old values and operations of the open section. What stays behind is not read
+ *                                again but by mmu_batch_error(), for people
+ *     mmu_map.c                  the entry above a hold in an offline address space, until the section has ended
+ *     pmap.c                     the address of the entry that links the window, until that is closed
+ *     aspace_range.h aspace.h ptdump.h ptdump_print.c    arguments and results, on stacks
+ *
+ * (Members and variables of type mfn_t or maddr_t in any other file: `make lint`, tests/lint/rule_book.py.)
  *
  * Source: seed p2m-identity-2011; the bits as corrected in its review; the lists in Xen's
  * public/arch-x86/xen.h, struct arch_shared_info.

@@ -13,10 +13,11 @@
  * cached); unmapping flushes its one page.
  *
  * A live page table can only be mapped read-only: Xen answers a writable mapping with -EBUSY.
- * After pmap_close() any use is a bug, and caught.
+ * After pmap_close() any use is a bug, and caught; so is any in a trap or an event handler: whom it interrupts may be
+ * about to take the same slot.
  *
  * Source: seed pmap-infrastructure-2022 (its last slot could not be unmapped: the bound was one page
- * off; and nothing noticed a second unmap).
+ * off; and nothing noticed a second unmap; interrupts were masked where, its review found, none must come).
  */
 #ifndef PINION_MM_PMAP_H
 #define PINION_MM_PMAP_H

@@ -228,16 +228,66 @@ green() {
 	source_file tests/guest/t_p2m.c 'TEST(p2m, p2m_reads, "a story")'
 	mkdir docs
 	cat > docs/pv-mmu.md <<-'END'
+		| rule | function | test |
+		|---|---|---|
 		| a rule | `p2m_get` | `p2m_reads` |
+		| another, of two functions | `p2m_get`, `p2m_mid` | `p2m_reads` |
+		| one to know | none | `p2m_reads`, `raw_reads` |
+
+		| another table | of | anything |
+		|---|---|---|
+		| a | `b` | c |
 	END
+	source_file tests/guest/t_raw.c 'RAW_TEST(raw, raw_reads,
+		"a story")'
+	source_file mm/p2m_mid.c 'static void p2m_mid(int a,
+	int b)
+{
+}'
 	green rules
-	cat >> docs/pv-mmu.md <<-'END'
-		| a rule | `p2m_set` | `p2m_writes` |
-	END
+	sed -i '/^| one/a | a rule | `p2m_set` | `p2m_writes` |' docs/pv-mmu.md
 	red rules 'docs/pv-mmu.md: no function p2m_set'
 	red rules 'docs/pv-mmu.md: no test p2m_writes'
+	source_file mm/p2m_set.c 'int p2m_set(int a,
+	int b);'
+	red rules 'docs/pv-mmu.md: no function p2m_set'
 	echo > docs/pv-mmu.md
 	red rules 'docs/pv-mmu.md: no rule found'
+}
+
+@test "rules: rows that can't be read, files that are not there, MFNs where nobody looks for them" {
+	source_file tests/guest/t_p2m.c 'TEST(p2m, p2m_reads, "a story")'
+	mkdir docs
+	printf '| rule | function | test |\n|---|---|---|\n| a rule | none | `p2m_reads` |\n' > docs/pv-mmu.md
+	green rules
+	for row in '| a | none | |' '| a | p2m_get | `p2m_reads` |' '| a | none | p2m_reads |' '| none | `p2m_reads` |'; do
+		sed -i "4d; 3a $row" docs/pv-mmu.md
+		red rules "docs/pv-mmu.md: not a rule: $row"
+	done
+	sed -i 4d docs/pv-mmu.md
+	green rules
+	echo 'See tests/guest/t_p2m.c, lib/gone.c and arch/x86/mm.c.' > docs/more.md
+	red rules 'docs/more.md: no file lib/gone.c'
+	rm docs/more.md
+	source_file include/pinion/mm/p2m.h ' * known.c has MFNs
+ */
+#ifndef P2M_H
+#endif'
+	source_file mm/known.c 'static mfn_t kept;'
+	source_file mm/locals.c 'static mfn_t get(mfn_t mfn)
+{
+	mfn_t other = mfn;
+}'
+	green rules
+	for kept in 'static maddr_t kept;' 'struct s {
+	mfn_t mfn;
+};' 'static struct {
+	int n;
+	const mfn_t *mfns;
+} t;'; do
+		source_file mm/other.c "$kept"
+		red rules 'mm/other.c: keeps MFNs and is not in the list of include/pinion/mm/p2m.h'
+	done
 }
 
 @test "spdx: absent, too late, in a script, in a makefile" {
