@@ -122,6 +122,9 @@ struct range_op {
 	uint64_t noted, noted_upper;
 };
 
+/* The piece that page @page of the range is in, from that page on, and its tables. */
+void range_piece_at(const struct range_op *op, uint64_t page, struct piece *p);
+
 /* Carries out @op. Its errors are those of <pinion/mm/aspace.h>. */
 __must_check int range_run(struct range_op *op);
 

@@ -9,7 +9,7 @@
 /* The entry that maps page @i of the piece, as a user's or as a kernel's. */
 static bool reads_as(uint64_t i, pfn_t first, uint64_t flags)
 {
-	struct aspace_info info;
+	struct aspace_info info = { 0 };
 
 	if (!CHECK_EQ(aspace_query(&play.as, PLAY_VA + L2_SPAN + i * PAGE_SIZE, &info), 0) ||
 	    !CHECK(info.mapped && info.user))

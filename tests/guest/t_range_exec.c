@@ -210,8 +210,8 @@ TEST(range, range_exec_same, "one frame at many pages of one executable range is
 			    all = { VA, 700, NULL };
 	static pfn_t pfns[700];
 	struct aspace as;
+	pfn_t pfn = INVALID_PFN;
 	unsigned int i;
-	pfn_t pfn;
 
 	REQUIRE(range_block(0, &pfn));
 	for (i = 0; i < ARRAY_SIZE(pfns); i++)

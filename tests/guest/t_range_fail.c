@@ -203,7 +203,7 @@ TEST(range, range_refused_sections, "a refusal in a later section undoes the ear
 	pfn_t block;
 
 	for (i = 0; i < ARRAY_SIZE(pick); i++)
-		pick[i] = (uint64_t)i * 64 % PIECE ? ~UINT64_C(0) : ~UINT64_C(1);
+		pick[i] = ((uint64_t)i * 64 % PIECE) ? ~UINT64_C(0) : ~UINT64_C(1);
 	REQUIRE(range_block(11, &block));
 	REQUIRE(range_begin(&as, true));
 	REQUIRE(beds(&as, block));

@@ -55,7 +55,7 @@ TEST(range, range_way_share,
 	struct aspace_info info;
 	struct aspace as;
 	unsigned int i;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
 	REQUIRE(range_block(10, &block));
 	REQUIRE(range_begin(&as, true));
@@ -110,7 +110,7 @@ TEST(range, range_way_upper, "rights of a whole piece change in the entry above 
 	struct planner_counters before;
 	struct mmu_batch_counters calls;
 	struct aspace as;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
 	REQUIRE(range_block(9, &block));
 	backwards(block, PIECE);
@@ -151,7 +151,7 @@ TEST(range, range_way_offline,
 	struct mmu_batch_counters calls;
 	struct aspace as;
 	unsigned int i;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
 	REQUIRE(range_block(9, &block));
 	backwards(block, PIECE);
@@ -184,7 +184,7 @@ TEST(range, range_way_rebuild, "a table of which much changes is replaced by a c
 	struct aspace_range most = { VA + 5 * PAGE_SIZE, 500, NULL };
 	struct planner_counters before;
 	struct aspace as;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
 	REQUIRE(range_block(9, &block));
 	backwards(block, PIECE);
@@ -221,7 +221,7 @@ TEST(range, range_way_entries, "a few pages beside others are changed request by
 	struct planner_counters before;
 	struct mmu_batch_counters calls;
 	struct aspace as;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
 	REQUIRE(range_block(9, &block));
 	backwards(block, PIECE);
