@@ -258,9 +258,19 @@ green() {
 @test "rules: rows that can't be read, files that are not there, MFNs where nobody looks for them" {
 	source_file tests/guest/t_p2m.c 'TEST(p2m, p2m_reads, "a story")'
 	mkdir docs
-	printf '| rule | function | test |\n|---|---|---|\n| a rule | none | `p2m_reads` |\n' > docs/pv-mmu.md
+	cat > docs/pv-mmu.md <<-'END'
+		| rule | function | test |
+		|---|---|---|
+		| a rule | none | `p2m_reads` |
+	END
 	green rules
-	for row in '| a | none | |' '| a | p2m_get | `p2m_reads` |' '| a | none | p2m_reads |' '| none | `p2m_reads` |'; do
+	mapfile -t rows <<-'END'
+		| a | none | |
+		| a | p2m_get | `p2m_reads` |
+		| a | none | p2m_reads |
+		| none | `p2m_reads` |
+	END
+	for row in "${rows[@]}"; do
 		sed -i "4d; 3a $row" docs/pv-mmu.md
 		red rules "docs/pv-mmu.md: not a rule: $row"
 	done
