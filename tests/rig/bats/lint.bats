@@ -245,7 +245,7 @@ green() {
 {
 }'
 	green rules
-	sed -i '/^| one/a | a rule | `p2m_set` | `p2m_writes` |' docs/pv-mmu.md
+	sed -i "/^| one/a | a rule | \`p2m_set\` | \`p2m_writes\` |" docs/pv-mmu.md
 	red rules 'docs/pv-mmu.md: no function p2m_set'
 	red rules 'docs/pv-mmu.md: no test p2m_writes'
 	source_file mm/p2m_set.c 'int p2m_set(int a,
