@@ -17,7 +17,7 @@
  * same entries, every scratch page is mapped as it was and writable, its frame can't be pinned or
  * unpinned (so it is no table and no descriptor page, and nothing pins it), and the M2P names it.
  *
- * Rules that tests quote as "ABI:" are in docs/; names of functions are Xen's, in xen/arch/x86/mm.c
+ * Rules that tests quote as "ABI:" are in docs/xen-abi.md; names of functions are Xen's, in xen/arch/x86/mm.c
  * unless another file is named.
  */
 #ifndef PINION_TESTS_GUEST_RAW_H

@@ -4,7 +4,7 @@
  * refused, by real rules of Xen's, at each place among entries of all kinds that are good.
  *
  * Source: do_mmu_update and do_mmuext_op stop at their first failure (ABI: 'Batches, preemption,
- * flushes'); what is refused and with which errno: ABI, 'Errors'.
+ * flushes'); what is refused and with which errno: ABI, 'What must fail, and how'.
  */
 #include "batch.h"
 #include "raw.h"

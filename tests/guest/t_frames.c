@@ -57,7 +57,7 @@ TEST(frames, frame_table_owners, "every frame of RAM has an owner, and nothing e
 		CHECK_EQ(frame_at(bi->console.pfn)->owner, OWNER_RING);
 }
 
-/* 0.4 % for the table, 0.2 % for the direct map's tables: DESIGN's bound is 1.1 % in all. */
+/* 0.4 % for the table, 0.2 % for the direct map's tables: 1.1 % is the bound for all. */
 TEST(frames, memory_budget, "P2M, frame table and page tables take less than 1.1 % of RAM",
      .needs = "mem>=64M")
 {

@@ -15,7 +15,7 @@
 #include <pinion/xen/time.h>
 #include "suite.h"
 
-/* Rows of ABI.md's table of errors that concern no page table. A wrapper that dropped an error, or
+/* Errors that concern no page table. A wrapper that dropped an error, or
  * a compat call behind a renamed hypercall, would return 0 here. */
 TEST(hypercalls, hypercall_errors, "bad numbers, commands and pointers give Xen's errors",
      .phase = TEST_EARLY)

@@ -3,9 +3,9 @@
 """
 Checks what the documents say of the code, as far as names go.
 
-    rule book   docs/pv-mmu.md: of each table whose last two columns are `function` and `test`, each row names
-                functions that the kernel defines (or says `none`: a rule that it only has to know), and tests of the
-                in-guest suite. A row that can't be read is as bad as one whose test is gone
+    rule book   docs/pv-mmu.md, docs/xen-abi.md: of each table whose last column is `test`, each row names tests of the
+                in-guest suite; if the one before is `function`, functions that the kernel defines, or `none`: a rule that it
+                only has to know. A row that can't be read is as bad as one whose test is gone
     paths       files of this tree that docs/*.md and README.md name are there
     MFNs        members and variables of type mfn_t or maddr_t are in files that the list in p2m.h names
 
@@ -16,7 +16,7 @@ import os
 import re
 import sys
 
-BOOK = 'docs/pv-mmu.md'
+BOOKS = ('docs/pv-mmu.md', 'docs/xen-abi.md')
 MFN_LIST = 'include/pinion/mm/p2m.h'
 MFN_TYPES = 'include/pinion/mm/frames.h'  # which defines them
 KERNEL = ('arch/x86/*.c', 'boot/*.c', 'lib/*.c', 'mm/*.c', 'mm/*.h', 'xen/*.c', 'include/pinion/*/*.h')
@@ -41,18 +41,19 @@ def files(*patterns):
     return [path for pattern in patterns for path in sorted(glob.glob(pattern))]
 
 
-def rows_of(text):
-    """Each row of the rule tables, without their heads: as it stands, and its cells."""
-    inside = False
-    for line in text.split('\n'):
+def rows_of(book):
+    """Each row of a book's rule tables, without their heads: book, line, cells that name functions, or None, and tests."""
+    head = None
+    for line in read(book).split('\n'):
         if not line.startswith('|'):
-            inside = False
+            head = None
             continue
         cells = [cell.strip() for cell in line.strip('|').split('|')]
-        if cells[-2:] == ['function', 'test']:
-            inside = True
-        elif inside and not set(line) <= set('|-'):
-            yield line, cells
+        if cells[-1:] == ['test']:
+            head = cells
+        elif head and not set(line) <= set('|-'):
+            whole = len(cells) == len(head)
+            yield book, line, cells[-2] if head[-2] == 'function' else 'none', cells[-1] if whole else ''
 
 
 def names_in(cell):
@@ -62,13 +63,13 @@ def names_in(cell):
 
 def wrong_rows(rows, functions, tests):
     """Sentences on rows that name what is not there."""
-    for line, cells in rows:
-        code, proof = (names_in(cell) for cell in cells[-2:])
-        if (code is None and cells[-2] != 'none') or proof is None or len(cells) < 3:
-            yield f'{BOOK}: not a rule: {line}'
+    for book, line, function, test in rows:
+        code, proof = names_in(function), names_in(test)
+        if (code is None and function != 'none') or proof is None:
+            yield f'{book}: not a rule: {line}'
             continue
-        yield from (f'{BOOK}: no function {name}' for name in code or () if name not in functions)
-        yield from (f'{BOOK}: no test {name}' for name in proof if name not in tests)
+        yield from (f'{book}: no function {name}' for name in code or () if name not in functions)
+        yield from (f'{book}: no test {name}' for name in proof if name not in tests)
 
 
 def wrong_paths():
@@ -93,12 +94,12 @@ def wrong_mfns():
 
 def main():
     """Returns the exit status."""
-    rows = list(rows_of(read(BOOK)))
+    rows = [row for book in BOOKS if os.path.exists(book) for row in rows_of(book)]
     functions = {name for path in files(*KERNEL) for name in _DEFINITION.findall(read(path))}
     tests = {name for path in files('tests/guest/*.c') for name in _TEST.findall(read(path))}
     wrong = [*wrong_rows(rows, functions, tests), *wrong_paths(), *wrong_mfns()]
     if not rows:
-        wrong.append(f'{BOOK}: no rule found')
+        wrong.append(f'{BOOKS[0]}: no rule found')
     if wrong:
         print('\n'.join(wrong))
     return 1 if wrong else 0

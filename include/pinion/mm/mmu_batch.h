@@ -17,7 +17,7 @@
  *
  * A multicall goes on past a call that fails, so nothing but TLB work, which harms nobody, may share
  * one with updates. A single entry of a leaf whose address is known goes out as update_va_mapping: 827
- * instructions against 1018 (PEERS.md).
+ * instructions against 1018.
  *
  * mmu_update stops at its first failing request. Then everything of the section that was done is
  * undone, backwards, from the old values kept beside each request: no memory is needed. What was to be freed is not,

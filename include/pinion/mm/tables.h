@@ -13,7 +13,7 @@
  *           +---- table_forget() -+                        |
  *           +---- mmu_batch_unmake_table() ----------------+
  *
- * Source: seed 2012, 'late pin, early unpin'; PEERS: offline L1.
+ * Source: seed 2012, 'late pin, early unpin'; figures: docs/pv-mmu.md.
  */
 #ifndef PINION_MM_TABLES_H
 #define PINION_MM_TABLES_H
