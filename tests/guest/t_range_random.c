@@ -84,8 +84,8 @@ static const char *compare(uint64_t done, struct rng *rng, unsigned int *at)
 
 	wrong = model_compare(&model, op->space, from, op->nr / 40 + 1, at);
 	for (s = 0; s < SPACES && !wrong; s++)
-		wrong = model_compare(&model, &model.space[s], (unsigned int)rng_below(rng, 97),
-				      done % 256 ? 97 : 1, at);
+		wrong = model_compare(&model, &model.space[s], (unsigned int)rng_below(rng, 389),
+				      done % 1024 ? 389 : 1, at);
 	if (!wrong && done % 64 == 0)
 		wrong = range_audited();
 	return wrong;

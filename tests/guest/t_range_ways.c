@@ -256,7 +256,7 @@ TEST(range, range_held, "a held table is changed entry by entry, and stays when 
 	struct planner_counters before;
 	uint64_t room[MMU_MAP_T_WORDS] = { 0 };
 	mmu_map_t map = (mmu_map_t)room;
-	pfn_t block, l3, l2, l1;
+	pfn_t block = INVALID_PFN, l3, l2, l1;
 	struct aspace as;
 
 	REQUIRE(range_block(9, &block));
