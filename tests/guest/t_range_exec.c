@@ -170,7 +170,8 @@ TEST(range, range_exec_elsewhere,
 /* What a piece before has done must be counted back with it, also where it was done by plain stores. */
 TEST(range, range_exec_undone,
      "a change of rights that fails in its second piece leaves the counts of the first as they "
-     "were")
+     "were",
+     .needs = "mem>=32M")
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL }, one = { VA, PIECE, NULL };
 	struct aspace_range elsewhere = { OTHER, 1, NULL },

@@ -107,7 +107,7 @@ static void say(uint64_t done, const char *wrong, unsigned int at)
 
 TEST(range, range_random,
      "random changes of several address spaces agree with flat tables, also when they fail",
-     .needs = "mem>=16M")
+     .needs = "mem>=64M")
 {
 	const struct boot_options *options = &boot_info()->options;
 	uint64_t ops = options->ops ? options->ops : 2000, done;
