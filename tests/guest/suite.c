@@ -12,6 +12,7 @@
 #include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/mmu_batch.h>
 #include "internal.h"
 
 #define TESTS_MAX 512
@@ -127,7 +128,10 @@ static bool dropped_by_after(const struct guest_test *test)
 static void run_and_look(const struct guest_test *test)
 {
 	struct leak_state before, after;
+	bool sync = mmu_batch_sync();
 
+	if (test->together)
+		mmu_batch_set_sync(false);
 	leak_read(&before);
 	test->run();
 	leak_read(&after);
@@ -135,6 +139,7 @@ static void run_and_look(const struct guest_test *test)
 	    leak_found(&before, &after, suite.reason, sizeof(suite.reason)))
 		suite.outcome = ERROR;
 	leak_mend(&before);
+	mmu_batch_set_sync(sync);
 	suite.audit_due = true;
 }
 

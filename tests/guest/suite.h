@@ -38,6 +38,7 @@ struct guest_test {
 	/* Blank-separated: dom0, domU, mem>=SIZE. What is not met skips the test. */
 	const char *needs;
 	enum test_phase phase;
+	bool together; /* counts hypercalls, or switches sync mode itself: option sync does not hold for it */
 	bool bench;  /* a benchmark: runs with option bench, and then nothing else does */
 	bool manual; /* runs only if tests= names it exactly: it does harm on purpose */
 	void (*run)(void);

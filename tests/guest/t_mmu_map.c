@@ -57,7 +57,8 @@ TEST(mmu_map, map_inspect, "inspect changes nothing, tells the level, and shows 
 }
 
 /* Seed: hold queued the links and did not flush, so that a caller who went on found no table. */
-TEST(mmu_map, map_hold_cold, "three new tables in an empty L4 slot are one hypercall, both ways")
+TEST(mmu_map, map_hold_cold, "three new tables in an empty L4 slot are one hypercall, both ways",
+     .together = true)
 {
 	uint64_t va = VA + 3 * L3_SPAN + 5 * L2_SPAN + 7 * PAGE_SIZE, word = 0;
 	struct mmu_batch_counters before, after;
@@ -133,7 +134,8 @@ TEST(mmu_map, map_zero, "address 0 and frame 0 are there like any other")
 }
 
 /* Each release takes away what it alone needed: of the last three tables all, of the L1 beside another only that. */
-TEST(mmu_map, map_release_upward, "a release unlinks at the highest level that is empty then")
+TEST(mmu_map, map_release_upward, "a release unlinks at the highest level that is empty then",
+     .together = true)
 {
 	static const struct {
 		uint64_t other;
@@ -162,7 +164,8 @@ TEST(mmu_map, map_release_upward, "a release unlinks at the highest level that i
 	kit_end();
 }
 
-TEST(mmu_map, map_two_holders, "an L1 with two holders stays until the second has released it")
+TEST(mmu_map, map_two_holders, "an L1 with two holders stays until the second has released it",
+     .together = true)
 {
 	uint64_t calls;
 	pfn_t l1;

@@ -51,7 +51,8 @@ TEST(mmu_map, map_alloc_fails, "out of memory at the first, second or third tabl
 }
 
 /* Another mapping of a frame, writable, that nothing but Xen knows of when the frame is to become a table. */
-TEST(mmu_map, map_xen_refuses, "Xen refuses the first, second or third table: all as before")
+TEST(mmu_map, map_xen_refuses, "Xen refuses the first, second or third table: all as before",
+     .together = true)
 {
 	struct aspace_range alias = { KIT_VA + 2 * L4_SPAN, 1, NULL };
 	struct mmu_batch_error error;
@@ -336,7 +337,8 @@ TEST(mmu_map, map_broken,
  */
 TEST(mmu_map, map_stuck,
      "a release that Xen won't undo leaves all three tables in quarantine, and the holder free to "
-     "go")
+     "go",
+     .together = true)
 {
 	uint64_t quarantined = mmu_batch_counters().quarantined;
 	pfn_t l1, other;
@@ -369,7 +371,7 @@ TEST(mmu_map, map_stuck,
 }
 
 TEST(mmu_map, map_stuck_hold,
-     "a hold that Xen won't undo leaves no hold, and a table in quarantine")
+     "a hold that Xen won't undo leaves no hold, and a table in quarantine", .together = true)
 {
 	pfn_t l1;
 

@@ -16,7 +16,8 @@
 #define GIB_PAGES (L3_SPAN >> PAGE_SHIFT)
 
 TEST(mmu_map, map_and_unmap,
-     "the last reason may be a leaf or a holder; with it the tables go, in one call")
+     "the last reason may be a leaf or a holder; with it the tables go, in one call",
+     .together = true)
 {
 	struct aspace_range r = { KIT_VA + 9 * PAGE_SIZE, 3, NULL };
 	uint64_t calls;
@@ -137,7 +138,7 @@ static void split(struct aspace *as, pfn_t block, enum aspace_rights rights)
 
 TEST(mmu_map, map_split,
      "a hold on a shared piece first makes a private copy, with the same rights",
-     .needs = "mem>=64M")
+     .needs = "mem>=64M", .together = true)
 {
 	struct aspace off = { 0 };
 	pfn_t block = INVALID_PFN;

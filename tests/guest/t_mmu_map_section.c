@@ -76,7 +76,8 @@ static void hold_all(struct aspace *as)
 	}
 }
 
-TEST(mmu_map, map_section, "holds of one section find each other's tables, and go out in one call")
+TEST(mmu_map, map_section, "holds of one section find each other's tables, and go out in one call",
+     .together = true)
 {
 	uint64_t calls;
 	unsigned int i;
@@ -107,7 +108,8 @@ TEST(mmu_map, map_section, "holds of one section find each other's tables, and g
 	kit_end();
 }
 
-TEST(mmu_map, map_section_fails, "a section that fails undoes each hold of it, whoever says so")
+TEST(mmu_map, map_section_fails, "a section that fails undoes each hold of it, whoever says so",
+     .together = true)
 {
 	unsigned int i, refused;
 
@@ -168,7 +170,7 @@ TEST(mmu_map, map_release_fails, "releases of a section that fails are holds as 
 
 /* Both in one section: what was never linked is taken away again, and what was asked for in between is done. */
 TEST(mmu_map, map_section_both,
-     "hold, use and release in one section leave nothing but the use's tables")
+     "hold, use and release in one section leave nothing but the use's tables", .together = true)
 {
 	struct aspace_range r = { KIT_VA + 5 * PAGE_SIZE, 1, NULL };
 	uint64_t word = 0, calls;
@@ -204,7 +206,8 @@ TEST(mmu_map, map_section_both,
 }
 
 /* One call that can't be done drops what it had queued, not what others did. */
-TEST(mmu_map, map_section_part, "a hold that fails within a section leaves the rest of it as it is")
+TEST(mmu_map, map_section_part, "a hold that fails within a section leaves the rest of it as it is",
+     .together = true)
 {
 	uint64_t calls;
 
@@ -268,7 +271,8 @@ TEST(mmu_map, map_section_full, "in a full section a hold is refused, and what i
 }
 
 /* In sync mode each request is sent as it is queued; the rules stay. */
-TEST(mmu_map, map_sync, "in sync mode holds, releases and their undoing are the same")
+TEST(mmu_map, map_sync, "in sync mode holds, releases and their undoing are the same",
+     .together = true)
 {
 	struct aspace_range alias = { KIT_VA + 2 * L4_SPAN, 1, NULL };
 	unsigned int i;
@@ -301,7 +305,8 @@ TEST(mmu_map, map_sync, "in sync mode holds, releases and their undoing are the 
 
 /* Late pin: holding is plain stores there, in a section too, and failing takes the stores back. */
 TEST(mmu_map, map_offline,
-     "in an address space that Xen does not know holds cost no call, and fail as well")
+     "in an address space that Xen does not know holds cost no call, and fail as well",
+     .together = true)
 {
 	struct aspace off;
 	uint64_t calls;
@@ -351,7 +356,8 @@ TEST(mmu_map, map_offline,
 }
 
 /* The arena belongs to the kernel, and is the same in every address space; its L3 is the slot's and stays. */
-TEST(mmu_map, map_vmap, "holds in the vmap arena are seen by all, and leave its L3")
+TEST(mmu_map, map_vmap, "holds in the vmap arena are seen by all, and leave its L3",
+     .together = true)
 {
 	uint64_t va = VMAP_BASE + 511 * L3_SPAN, calls;
 

@@ -127,7 +127,7 @@ static void expect_refused(const struct aspace *as, int rc, pfn_t culprit)
 /* Into a fresh table, a sparse one, a full one; one page, a few, several pieces. */
 TEST(range, range_refused_map,
      "a frame that only Xen knows not to be mappable undoes the map, and is named",
-     .needs = "mem>=64M")
+     .needs = "mem>=64M", .together = true)
 {
 	static const struct {
 		uint64_t va, nr;
@@ -236,7 +236,7 @@ TEST(range, range_refused_sections, "a refusal in a later section undoes the ear
 /* Mapped read-only, then made a table behind our back: Xen refuses to let it be written. */
 TEST(range, range_refused_protect,
      "a refusal of rights undoes all that were changed, each page to what it had",
-     .needs = "mem>=64M")
+     .needs = "mem>=64M", .together = true)
 {
 	static uint64_t odd[4 * PIECE / 64];
 	struct aspace_range r = { VA, 4 * PIECE, NULL }, some = { VA, 4 * PIECE, odd };
@@ -312,7 +312,7 @@ TEST(range, range_refused_unmap,
 
 /* The check before a second section looks at all that is left, also where another entry above narrows. */
 TEST(range, range_hole_later, "a hole in a later section is found before the first one is sent",
-     .needs = "mem>=64M")
+     .needs = "mem>=64M", .together = true)
 {
 	static uint64_t most[3 * PIECE / 64];
 	struct aspace_range r = { VA, 3 * PIECE, NULL }, last = { VA + 2 * L2_SPAN, PIECE, NULL };

@@ -46,7 +46,7 @@ static void expect_way(const struct planner_counters *before, enum planner_way w
 /* One entry maps 512 pages; the rights are in that entry. */
 TEST(range, range_way_share,
      "an aligned run of plain frames is shared, as a block or as a list, writable or not",
-     .needs = "mem>=16M")
+     .needs = "mem>=16M", .together = true)
 {
 	struct aspace_range r = { VA, 2 * PIECE, NULL };
 	struct planner_counters before;
@@ -143,7 +143,8 @@ TEST(range, range_way_upper, "rights of a whole piece change in the entry above 
 }
 
 TEST(range, range_way_offline,
-     "where there is no table yet, one is filled by plain stores and linked", .needs = "mem>=16M")
+     "where there is no table yet, one is filled by plain stores and linked", .needs = "mem>=16M",
+     .together = true)
 {
 	static const unsigned int lengths[] = { 1, 2, 100, PIECE - 1, PIECE };
 	struct aspace_range r = { VA, 0, NULL };
