@@ -229,7 +229,10 @@ def matrix(cfg):
     for cpu in _CPUS:
         for smp, memory in _SIZES:
             name = f'{cpu.partition(",")[0]}-{smp}cpu-{memory}M'
-            one = config.replace(cfg, cpu=cpu, memory=memory)
+            # Under XPTI each entry to Xen empties QEMU's TLB, and 4 GiB take a minute to audit.
+            fewer = ' ops=2000' if cpu.startswith('Haswell') else ''
+            one = config.replace(cfg, cpu=cpu, memory=memory, cmdline=cfg.cmdline + fewer,
+                                 time=3 * cfg.time, silence=3 * cfg.silence)
             verdict, log, files = _run_dom0(one, f'matrix-{name}', quiet=True, smp=smp)
             stage(f'{name}: {verdicts.verdict_line(verdict)}, {verdict.passed} passed, '
                   f'{verdict.skipped} skipped')
