@@ -182,7 +182,7 @@ uint32_t range_look(const struct range_op *op, const struct piece *p, const uint
 
 	if (!pfns)
 		return look_at(p, NULL, run, l1, taken);
-	/* Which frees the loops of a test. */
+	/* Two loops, so that neither asks for each page whether there are slots. */
 	return l1 ? look_at(p, pfns, 0, table_entries(p->table[1]), taken)
 		  : look_at(p, pfns, 0, NULL, taken);
 }

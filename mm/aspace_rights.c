@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rights of leaves, entry by entry: the loops that write the requests. Xen's part of a change of RW is some 690
- * instructions, of NX alone 380 (planner.c); each that is saved here is one of little.
+ * Rights of leaves, entry by entry: the loops that write the requests. Of what planner.c has for an entry Xen's part is
+ * all but some thirty instructions; each that is saved here is one of these.
  *
  *     RW    mod_l1_entry takes a type reference of the new kind and drops the old one
  *     NX    its fast path: the frame's type does not depend on it, so it just writes the entry

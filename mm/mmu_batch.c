@@ -2,8 +2,8 @@
 /*
  * Queuing; the rules stand in <pinion/mm/mmu_batch.h>, the parts in mmu_batch_internal.h.
  *
- * Every entry is queued with its old value beside it. That is what is in memory, unless an entry
- * queued earlier will change it: FRAME_QUEUED on a table says that it has such entries, so that
+ * Every entry is queued with its old value beside it (of many leaves of a kind: where it can't be worked out).
+ * That is what is in memory, unless an entry queued earlier will change it: FRAME_QUEUED on a table says that it has such entries, so that
  * the queue is searched only then. A frame's leaf in the direct map is queued under the frame itself
  * (its own FRAME_QUEUED): the direct map's tables would else be searched for every table made.
  */

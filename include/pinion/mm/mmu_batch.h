@@ -16,7 +16,8 @@
  *                                               t  TLB work            -> rides behind 3 in a multicall
  *
  * A multicall goes on past a call that fails, so nothing but TLB work, which harms nobody, may share
- * one with updates. A single entry of a leaf whose address is known goes out as update_va_mapping: 827
+ * one with updates; and it rides only where there is one upper entry at most (mmu_batch_send.c).
+ * A single entry of a leaf whose address is known goes out as update_va_mapping: 827
  * instructions against 1018.
  *
  * mmu_update stops at its first failing request. Then everything of the section that was done is
