@@ -107,6 +107,8 @@ struct model_profile {
 	uint16_t xen_slot, xen_slots;
 };
 
+#define MODEL_XEN_SLOTS 16 /* at most */
+
 #define MODEL_GDT_FRAMES 16
 
 struct model {
@@ -119,6 +121,11 @@ struct model {
 	uint64_t nr_frames;
 	/* The M2P, Xen's view of it; entries of frames from nr_frames on do not exist. */
 	uint64_t *m2p;
+	/*
+	 * What the slots of Xen's hold in every L4 (init_xen_l4_slots()), profile.xen_slots of them: whatever the embedder
+	 * puts here after model_init(). All 0 if it has no tables of its own.
+	 */
+	uint64_t xen_l4e[MODEL_XEN_SLOTS];
 
 	/* struct domain, struct vcpu */
 	domid_t domid;
