@@ -14,7 +14,7 @@
 #include <pinion/mm/tables.h>
 #include <pinion/xen/hypercall.h>
 
-#define SCRATCH_VA UINT64_C(0x0000555500000000)
+#define SCRATCH_VA UINT64_C(0x0000355500000000)
 #define CALLS	   64
 
 static struct {

@@ -7,6 +7,7 @@
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/tables.h>
 #include <pinion/xen/hypercall.h>
 
 #define RET UINT64_C(0xc3)
@@ -58,7 +59,7 @@ const char *range_wrong(const struct aspace *as, uint64_t va, pfn_t pfn, int wan
 		return info.writable ? "it is writable" : "it is not writable";
 	if (info.mapped && info.executable != (want == ASPACE_RX))
 		return info.executable ? "it is executable" : "it is not executable";
-	if (info.mapped && info.user != (va < UINT64_C(1) << 47))
+	if (info.mapped && info.user != va_is_user(va))
 		return "it is of the wrong half";
 	return reach ? wrong_access(va, pfn, want) : NULL;
 }

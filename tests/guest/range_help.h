@@ -16,7 +16,7 @@
 #include "suite.h"
 
 /* An address of nobody's where an L4 slot begins, and with it a piece of every size. */
-#define RANGE_VA UINT64_C(0x0000100000000000)
+#define RANGE_VA UINT64_C(0x0000180000000000)
 
 #define PIECE UINT64_C(512) /* pages */
 

@@ -38,10 +38,10 @@ uint64_t raw_pte(const void *page, uint64_t flags)
 
 uint64_t raw_m2p(uint64_t mfn)
 {
-	const uint64_t *m2p = raw_ptr(MACH2PHYS_VIRT_START);
+	const uint64_t *m2p = raw_ptr(M2P_BASE);
 	uint64_t pfn = INVALID_PFN_X;
 
-	if (mfn >= MACH2PHYS_NR_ENTRIES || probe_load64(&m2p[mfn], &pfn))
+	if (mfn >= M2P_MFNS || probe_load64(&m2p[mfn], &pfn))
 		return INVALID_PFN_X;
 	return pfn;
 }
@@ -86,7 +86,7 @@ static bool own(uint64_t mfn)
  */
 static uint64_t find_mfn(bool has_owner)
 {
-	const uint64_t *m2p = raw_ptr(MACH2PHYS_VIRT_START);
+	const uint64_t *m2p = raw_ptr(M2P_BASE);
 	uint64_t mfn, pfn = 0;
 	bool in_ram = false;
 

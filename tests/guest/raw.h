@@ -46,11 +46,10 @@
 
 #define RAW_PAGES 24
 
-/* Two L4 slots of nobody: not Xen's, not the kernel's (layout.h), not below 256. */
-#define RAW_SLOT  400
+/* Two L4 slots of nobody: not Xen's, not the kernel's (layout.h), not the user's. */
+#define RAW_SLOT  (SLOT_DIRECT_MAP + 4)
 #define RAW_SLOTS 2
-#define RAW_VA	  UINT64_C(0xffffc80000000000)
-_Static_assert((RAW_VA >> 39 & 511) == RAW_SLOT, "its first address");
+#define RAW_VA	  (DIRECT_MAP + 4 * L4_SPAN)
 
 /* Entries of a table that a test writes into pages of its own. */
 #define RAW_LINK (PTE_P | PTE_RW | PTE_US | PTE_A)

@@ -259,9 +259,9 @@ TEST(mmu_map, map_refused, "Xen's slots, the kernel's own, and addresses that ar
 	CHECK_EQ(pool.gave, 0);
 	/* The edges that are in. */
 	CHECK_EQ(mmu_map_hold_va(&kit_as, A, 0), 0);
-	CHECK_EQ(mmu_map_hold_va(&kit_as, B, UINT64_C(0x00007fffffffffff)), 0);
+	CHECK_EQ(mmu_map_hold_va(&kit_as, B, USER_END - 1), 0);
 	CHECK_EQ(mmu_map_release_va(&kit_as, A, 0), 0);
-	CHECK_EQ(mmu_map_release_va(&kit_as, B, UINT64_C(0x00007fffffffffff)), 0);
+	CHECK_EQ(mmu_map_release_va(&kit_as, B, USER_END - 1), 0);
 	CHECK_EQ(mmu_map_hold_va(&kernel_aspace, A, VMAP_BASE), 0);
 	CHECK_EQ(mmu_map_hold_va(&kit_as, B, VMAP_END - 1), 0);
 	CHECK_EQ(mmu_map_release_va(&kit_as, B, VMAP_END - 1), 0);

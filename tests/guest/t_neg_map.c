@@ -228,12 +228,12 @@ RAW_TEST(neg_map, neg_map_no_l1,
 		XEN_VA_BASE,
 		XEN_VA_BASE + (UINT64_C(1) << 38),
 		XEN_VA_END - PAGE_SIZE,
-		UINT64_C(0xffff82d080000000), /* Xen's text */
+		XEN_VA_BASE + UINT64_C(0x2d080000000), /* Xen's text */
 		UINT64_C(0x0000800000000000),
 		UINT64_C(0x8000000000000000),
 		UINT64_C(0xffff7ffffffff000),
 		RAW_VA,
-		UINT64_C(0x00007ffffffff000),
+		USER_END - PAGE_SIZE,
 	};
 	size_t i;
 

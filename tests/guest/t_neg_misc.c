@@ -4,7 +4,7 @@
  */
 #include "raw.h"
 
-#define M2P_END UINT64_C(0xffff804000000000)
+#define M2P_END (M2P_BASE + M2P_MFNS * sizeof(uint64_t))
 
 /*
  * The first MFN without RAM anywhere near: pieces of the M2P without RAM behind them are not
@@ -50,10 +50,10 @@ RAW_TEST(neg_misc, neg_xen_access, "Xen's tables and text can be neither read no
 	 * Slot 258 shows the live tables as an array: at the entry of a page that is mapped for
 	 * sure.
 	 */
-	uint64_t *linear = raw_ptr(UINT64_C(0xffff810000000000));
+	uint64_t *linear = raw_ptr(XEN_VA_BASE + 2 * L4_SPAN);
 	uint64_t *const vas[] = {
 		linear + ((uintptr_t)raw_page(0) >> PAGE_SHIFT & ((UINT64_C(1) << 36) - 1)),
-		raw_ptr(UINT64_C(0xffff82d040200000)), /* Xen's text */
+		raw_ptr(XEN_VA_BASE + UINT64_C(0x2d040200000)), /* Xen's text */
 	};
 	uint64_t word = 0, seen;
 	size_t i;

@@ -212,7 +212,7 @@ RAW_TEST(
 {
 	uint64_t *table = raw_page(0), *below = raw_page(1);
 	/* L4: the first of the slots that are the guest's again, and the last. */
-	static const unsigned int slots[] = { 0, 272, 511 };
+	static const unsigned int slots[] = { 0, SLOT_XEN_LAST + 1, 511 };
 	unsigned int level;
 	size_t i;
 

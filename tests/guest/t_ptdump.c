@@ -114,19 +114,19 @@ TEST(ptdump, ptdump_by_hand, "a dump of tables made by hand is what they say, li
 {
 	static const char *const want[] = {
 		"--- user",
-		"0000100000000000-0000100000003000    12K rw- ram      test",
-		"0000100000003000-0000100000004000     4K r-- ram      test",
-		"0000100000004000-0000100000005000     4K r-x ram      test",
-		"0000100000006000-0000100000007000     4K r-- ram      L3 table of test, offline",
-		"0000100000007000-0000100000009000     8K rw- identity mfn fee01, uc",
-		"0000100000009000-000010000000a000     4K rw- identity mfn fee01, wc",
-		"000010000000a000-000010000000b000     4K rw- identity mfn fee01, wb",
-		"000010000000b000-000010000000d000     8K rw- foreign  mfn 1000000005, wb",
-		"000010000000d000-000010000000e000     4K r-- foreign  mfn 1000000007, wb",
-		"000010000000e000-000010000000f000     4K r-- foreign  mfn 1000000007, wb",
-		"0000100000010000-0000100000011000     4K r-- ram      image",
-		"0000100000011000-0000100000012000     4K rw- ram      test, uc-",
-		"00001000001ff000-0000100000201000     8K rw- ram      test",
+		"0000180000000000-0000180000003000    12K rw- ram      test",
+		"0000180000003000-0000180000004000     4K r-- ram      test",
+		"0000180000004000-0000180000005000     4K r-x ram      test",
+		"0000180000006000-0000180000007000     4K r-- ram      L3 table of test, offline",
+		"0000180000007000-0000180000009000     8K rw- identity mfn fee01, uc",
+		"0000180000009000-000018000000a000     4K rw- identity mfn fee01, wc",
+		"000018000000a000-000018000000b000     4K rw- identity mfn fee01, wb",
+		"000018000000b000-000018000000d000     8K rw- foreign  mfn 1000000005, wb",
+		"000018000000d000-000018000000e000     4K r-- foreign  mfn 1000000007, wb",
+		"000018000000e000-000018000000f000     4K r-- foreign  mfn 1000000007, wb",
+		"0000180000010000-0000180000011000     4K r-- ram      image",
+		"0000180000011000-0000180000012000     4K rw- ram      test, uc-",
+		"00001800001ff000-0000180000201000     8K rw- ram      test",
 	};
 	pfn_t device = _pfn(0xfee01);
 	bool made = p2m_kind(&kernel_p2m, device) != P2M_IDENTITY;
@@ -157,9 +157,9 @@ TEST(ptdump, ptdump_by_hand, "a dump of tables made by hand is what they say, li
 	put(frames[L2A], 0, L1A, PTE_LINK);
 	put(frames[L2A], 1, L1B, PTE_LINK);
 	put(frames[L3A], 0, L2A, PTE_LINK);
-	put(as.l4, 32, L3A, PTE_LINK);
+	put(as.l4, 48, L3A, PTE_LINK);
 	put(frames[L3B], 0, L2B, PTE_LINK);
-	put(as.l4, 33, L3B, PTE_LINK);
+	put(as.l4, 49, L3B, PTE_LINK);
 	CHECK_EQ(dump_until(as.l4, kernel_half), 7);
 	CHECK(are_lines(want, ARRAY_SIZE(want)));
 	hand_end();
@@ -174,16 +174,16 @@ TEST(ptdump, ptdump_narrowed, "rights are those of all four levels together")
 {
 	static const char *const want[] = {
 		"--- user",
-		"0000100000000000-0000100000001000     4K rwx ram      test",
-		"0000100000200000-0000100000201000     4K r-x ram      test",
-		"0000100000400000-0000100000401000     4K rw- ram      test",
-		"0000100000600000-0000100000601000     4K r-- ram      test",
+		"0000180000000000-0000180000001000     4K rwx ram      test",
+		"0000180000200000-0000180000201000     4K r-x ram      test",
+		"0000180000400000-0000180000401000     4K rw- ram      test",
+		"0000180000600000-0000180000601000     4K r-- ram      test",
 		/* L3 entry without RW; below it one that has all, and one with NX. */
-		"0000100040000000-0000100040001000     4K r-x ram      test",
-		"0000100040200000-0000100040201000     4K r-- ram      test",
+		"0000180040000000-0000180040001000     4K r-x ram      test",
+		"0000180040200000-0000180040201000     4K r-- ram      test",
 		/* L4 entry with NX. */
-		"0000108000000000-0000108000001000     4K rw- ram      test",
-		"0000108000200000-0000108000201000     4K rw- ram      test",
+		"0000188000000000-0000188000001000     4K rw- ram      test",
+		"0000188000200000-0000188000201000     4K rw- ram      test",
 	};
 	struct aspace_info info;
 	unsigned int i;
@@ -200,13 +200,13 @@ TEST(ptdump, ptdump_narrowed, "rights are those of all four levels together")
 	put(frames[L3A], 0, L2A, PTE_LINK);
 	put(frames[L3A], 1, L2B, PTE_LINK & ~PTE_RW);
 	put(frames[L3B], 0, L2B, PTE_LINK);
-	put(as.l4, 32, L3A, PTE_LINK);
-	put(as.l4, 33, L3B, PTE_LINK | PTE_NX);
+	put(as.l4, 48, L3A, PTE_LINK);
+	put(as.l4, 49, L3B, PTE_LINK | PTE_NX);
 	CHECK_EQ(dump_until(as.l4, kernel_half), 7);
 	CHECK(are_lines(want, ARRAY_SIZE(want)));
 	/* aspace_query() combines them by itself: the two must agree. */
 	for (i = 0; i < 4; i++) {
-		CHECK_EQ(aspace_query(&as, UINT64_C(0x100000000000) + i * L2_SPAN, &info), 0);
+		CHECK_EQ(aspace_query(&as, UINT64_C(0x180000000000) + i * L2_SPAN, &info), 0);
 		CHECK_EQ(lines[1 + i][RIGHTS_AT + 1], info.writable ? 'w' : '-');
 		CHECK_EQ(lines[1 + i][RIGHTS_AT + 2], info.executable ? 'x' : '-');
 	}
@@ -277,11 +277,11 @@ TEST(ptdump, ptdump_shared, "what is mapped through the direct map's own tables 
 {
 	static const char *const want[] = {
 		"--- user",
-		"0000100000000000-0000100000200000     2M r-- ram      test, shared",
-		"0000100000200000-0000100000201000     4K r-- ram      test",
+		"0000180000000000-0000180000200000     2M r-- ram      test, shared",
+		"0000180000200000-0000180000201000     4K r-- ram      test",
 	};
-	struct aspace_range block = { UINT64_C(0x100000000000), 512, NULL };
-	struct aspace_range page = { UINT64_C(0x100000200000), 1, NULL };
+	struct aspace_range block = { UINT64_C(0x180000000000), 512, NULL };
+	struct aspace_range page = { UINT64_C(0x180000200000), 1, NULL };
 	pfn_t run;
 
 	REQUIRE(frame_alloc(9, OWNER_TEST, &run) == 0);
@@ -334,7 +334,7 @@ static bool is_summary(const struct counts *c)
 TEST(ptdump, ptdump_sums, "the sums: tables by level, pins, shared, offline, quarantine")
 {
 	struct counts c = { .tables[4] = 1, .pinned = 1 };
-	struct aspace_range block = { UINT64_C(0x100000000000), 512, NULL };
+	struct aspace_range block = { UINT64_C(0x180000000000), 512, NULL };
 	bool large = frame_alloc_free() > 2048;
 	pfn_t run = INVALID_PFN;
 

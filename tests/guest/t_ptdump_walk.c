@@ -285,7 +285,7 @@ TEST(ptdump, ptdump_path, "the entries on the way to an address, as far as there
 	CHECK_EQ(e[1], 0);
 	/* Xen's tables are not ours to read. */
 	CHECK_EQ(ptdump_path(kernel_l4(), XEN_VA_BASE, e), 4);
-	CHECK_EQ(ptdump_path(kernel_l4(), UINT64_C(1) << 47, e), 5);
+	CHECK_EQ(ptdump_path(kernel_l4(), USER_END, e), 5);
 	CHECK_EQ(ptdump_path(INVALID_PFN, va, e), 5);
 }
 
@@ -341,8 +341,8 @@ static uint64_t count_wx(struct rights *r, uint64_t nr_words)
 /* With frames made executable in the arena and in a user's half, while others are written there. */
 static void check_wx(struct rights *r, uint64_t nr_words, pfn_t frame)
 {
-	struct aspace_range user = { UINT64_C(0x100000000000), 1, NULL };
-	struct aspace_range next = { UINT64_C(0x100000001000), 1, NULL };
+	struct aspace_range user = { UINT64_C(0x180000000000), 1, NULL };
+	struct aspace_range next = { UINT64_C(0x180000001000), 1, NULL };
 	struct aspace as;
 	void *code = NULL;
 	pfn_t l1;
@@ -357,8 +357,9 @@ static void check_wx(struct rights *r, uint64_t nr_words, pfn_t frame)
 	CHECK_EQ(count_wx(r, nr_words), 0);
 	CHECK(bitmap_test(r->executable, pfn_x(frame)));
 	/* A mapping that the kernel would not make, in a table that Xen does not know: it is found. */
-	l1 = table_below(
-		table_read(table_below(table_read(table_below(table_read(as.l4, 32)), 0)), 0));
+	l1 = table_below(table_read(
+		table_below(table_read(table_below(table_read(as.l4, va_index(user.va, 4))), 0)),
+		0));
 	table_store(l1, 2, pte_make(pfn_to_mfn(frame), PTE_KERNEL_RW | PTE_US));
 	CHECK_EQ(count_wx(r, nr_words), 1);
 	table_store(l1, 2, 0);

@@ -10,7 +10,7 @@
 #include <pinion/mm/planner.h>
 #include "suite.h"
 
-#define VA    UINT64_C(0x0000100000000000)
+#define VA    UINT64_C(0x0000180000000000)
 #define PAGES 4096
 
 static void *at(uint64_t va)

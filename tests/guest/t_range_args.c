@@ -49,8 +49,8 @@ TEST(range, range_arguments,
 	refused(&as, VA, (UINT64_C(1) << 36) + 1, pfn, -EINVAL);
 	refused(&as, VA, UINT64_C(1) << 52, pfn, -EINVAL);
 	/* The last page that is the user's is; the range must not reach beyond it. */
-	refused(&as, (UINT64_C(1) << 47) - PAGE_SIZE, 2, pfn, -EINVAL);
-	refused(&as, UINT64_C(1) << 47, 1, pfn, -EINVAL);
+	refused(&as, USER_END - PAGE_SIZE, 2, pfn, -EINVAL);
+	refused(&as, USER_END, 1, pfn, -EINVAL);
 	refused(&as, XEN_VA_BASE - PAGE_SIZE, 1, pfn, -EINVAL);
 	refused(&as, XEN_VA_BASE - PAGE_SIZE, 2, pfn, -EINVAL);
 	refused(&as, XEN_VA_BASE, 1, pfn, -EINVAL);
@@ -111,8 +111,7 @@ TEST(range, range_in_section, "a range operation inside a section of the batch i
 TEST(range, range_ends,
      "the first and the last page of the user's half and of the arena can be mapped")
 {
-	static const uint64_t ends[] = { 0, (UINT64_C(1) << 47) - PAGE_SIZE, VMAP_BASE,
-					 VMAP_END - PAGE_SIZE };
+	static const uint64_t ends[] = { 0, USER_END - PAGE_SIZE, VMAP_BASE, VMAP_END - PAGE_SIZE };
 	struct aspace_range r = { 0, 1, NULL };
 	struct aspace as;
 	unsigned int i;
@@ -309,8 +308,7 @@ TEST(range, range_holes,
 TEST(range, range_all, "the whole of the user's half is unmapped by one call")
 {
 	struct aspace_range all = { 0, UINT64_C(1) << 35, NULL };
-	static const uint64_t at[] = { 0, VA, VA + 77 * L3_SPAN,
-				       (UINT64_C(1) << 47) - 2 * PAGE_SIZE };
+	static const uint64_t at[] = { 0, VA, VA + 77 * L3_SPAN, USER_END - 2 * PAGE_SIZE };
 	struct aspace as;
 	unsigned int i;
 	pfn_t block;

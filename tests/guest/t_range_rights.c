@@ -267,7 +267,7 @@ TEST(range, range_query,
 	CHECK(info.mapped && !info.writable && info.executable);
 	CHECK_RC(aspace_query(&as, PMAP_BASE, &info), 0);
 	CHECK(!info.mapped);
-	CHECK_RC(aspace_query(&as, UINT64_C(1) << 47, &info), -EINVAL);
+	CHECK_RC(aspace_query(&as, USER_END, &info), -EINVAL);
 	CHECK_RC(aspace_query(&as, XEN_VA_BASE - 1, &info), -EINVAL);
 	CHECK_RC(aspace_query(&as, XEN_VA_BASE, &info), -EINVAL);
 	CHECK_RC(aspace_query(&as, XEN_VA_END - 1, &info), -EINVAL);

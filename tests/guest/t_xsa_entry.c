@@ -83,7 +83,7 @@ RAW_TEST(xsa, xsa_279,
 		UINT64_C(0xffff7fffffffffff),
 		UINT64_C(0x7fffffffffffffff),
 		XEN_VA_BASE,
-		UINT64_C(0xffff82d080000000),
+		XEN_VA_BASE + UINT64_C(0x2d080000000),
 	};
 	static uint64_t vcpus = 1;
 	uint64_t val = raw_pte(raw_page(0), RAW_RW);

@@ -121,7 +121,8 @@ RAW_TEST(xsa, xsa_212,
 	 "an exchange that begins so far in that its results fall into Xen's memory is refused")
 {
 	/* The IDT of the hole's demonstrations was here; entry nr of a list at the first page. */
-	const uint64_t targets[] = { XEN_VA_BASE, UINT64_C(0xffff82d080000000), XEN_VA_END - 8 };
+	const uint64_t targets[] = { XEN_VA_BASE, XEN_VA_BASE + UINT64_C(0x2d080000000),
+				     XEN_VA_END - 8 };
 	struct xen_memory_exchange exch;
 	uint64_t in = mfn_x(raw_mfn(raw_page(0))), done;
 	size_t i;

@@ -44,7 +44,8 @@
 #ifndef PINION_MM_LAYOUT_H
 #define PINION_MM_LAYOUT_H
 
-#define VIRT_BASE   0xffffffff80000000
+#include <pinion/mm/va_base.h>
+
 #define IMAGE_PADDR 0x100000
 #define IMAGE_BASE  (VIRT_BASE + IMAGE_PADDR)
 
@@ -52,22 +53,14 @@
 #define BOOT_REGION_ALIGN 0x400000
 #define BOOT_REGION_PAD	  0x80000
 
-/* Xen's own part of the address space: L4 slots 256-271. */
-#define XEN_VA_BASE 0xffff800000000000
-#define XEN_VA_END  0xffff880000000000
+#define DIRECT_MAP_END (DIRECT_MAP + 0x8000000000)
+#define VMAP_END       (VMAP_BASE + 0x8000000000)
 
-/* The kernel's own L4 slots: three of at most four. */
-#define DIRECT_MAP     0xffff880000000000
-#define DIRECT_MAP_END 0xffff888000000000
-#define VMAP_BASE      0xffffff0000000000
-#define VMAP_END       0xffffff8000000000
-#define PMAP_BASE      0xffffffffffe00000
-
-#define SLOT_XEN_FIRST	256
-#define SLOT_XEN_LAST	271
-#define SLOT_DIRECT_MAP 272
-#define SLOT_VMAP	510
-#define SLOT_IMAGE	511
+#define SLOT_XEN_FIRST	(XEN_VA_BASE >> 39 & 511)
+#define SLOT_XEN_LAST	(SLOT_XEN_FIRST + 15)
+#define SLOT_DIRECT_MAP (DIRECT_MAP >> 39 & 511)
+#define SLOT_VMAP	(VMAP_BASE >> 39 & 511)
+#define SLOT_IMAGE	(VIRT_BASE >> 39 & 511)
 
 #define KERNEL_STACK_PAGES 8
 
@@ -91,18 +84,11 @@ extern char shared_info_page[];
 
 _Static_assert(IMAGE_BASE % PAGE_SIZE == 0, "the image starts on a page");
 _Static_assert(VIRT_BASE % BOOT_REGION_ALIGN == 0, "the boot region starts on 4 MiB");
-_Static_assert(XEN_VA_BASE == (uint64_t)-1 << 47, "slot 256 is the first of the upper half");
-_Static_assert(XEN_VA_END - XEN_VA_BASE == 16ULL << 39, "16 L4 slots are Xen's");
-_Static_assert((DIRECT_MAP >> 39 & 511) == SLOT_DIRECT_MAP, "its slot");
-_Static_assert(DIRECT_MAP_END - DIRECT_MAP == 1ULL << 39,
-	       "one slot: as much as the P2M tree holds");
-_Static_assert((VMAP_BASE >> 39 & 511) == SLOT_VMAP && VMAP_END - VMAP_BASE == 1ULL << 39,
-	       "the arena is one slot");
-_Static_assert((VIRT_BASE >> 39 & 511) == SLOT_IMAGE && (PMAP_BASE >> 39 & 511) == SLOT_IMAGE,
-	       "image and PMAP window share a slot");
-_Static_assert(PMAP_BASE + (2ULL << 20) == 0, "the window is the last L2 entry's");
-_Static_assert(SLOT_XEN_FIRST == (XEN_VA_BASE >> 39 & 511), "Xen's first slot");
-_Static_assert(SLOT_XEN_LAST + 1 == (XEN_VA_END >> 39 & 511), "Xen's last slot");
+_Static_assert(SLOT_XEN_LAST + 1 == (XEN_VA_END >> 39 & 511), "16 L4 slots are Xen's");
+_Static_assert(DIRECT_MAP % (1ULL << 39) == 0, "one slot: as much as the P2M tree holds");
+_Static_assert(VMAP_BASE % (1ULL << 39) == 0, "the arena is one slot");
+_Static_assert((PMAP_BASE >> 39 & 511) == SLOT_IMAGE, "image and PMAP window share a slot");
+_Static_assert(M2P_BASE == XEN_VA_BASE, "the M2P is the first of what is Xen's");
 
 /* The boot region's address of a frame; meaningful only for frames inside the region. */
 static inline void *boot_va(pfn_t pfn)

@@ -55,7 +55,7 @@ static inline bool l4_slot_is_xens(unsigned int index)
 /* Whether an address belongs to the user's half: what marks its leaves as the user's. */
 static inline bool va_is_user(uint64_t va)
 {
-	return va < UINT64_C(1) << 47;
+	return va < USER_END;
 }
 
 /*
