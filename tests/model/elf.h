@@ -36,10 +36,10 @@ struct image {
 	uint64_t entry;
 	struct image_segment segment[IMAGE_SEGMENTS];
 	unsigned int nr_segments;
-	bool no_dom0;	      /* SUPPORTED_FEATURES is there, and without XENFEAT_dom0 */
-	bool only_dom0;	      /* XENFEAT_dom0 is required */
-	bool pae_note;	      /* PAE_MODE: Xen's dom0 builder appends `p` to the magic */
-	bool module_unmapped; /* MOD_START_PFN: the module stays out of the boot region */
+	uint64_t hypercall_page; /* VA of a page that the builder fills in; 0: none */
+	bool no_dom0;		 /* SUPPORTED_FEATURES is there, and without XENFEAT_dom0 */
+	bool pae_note;		 /* PAE_MODE: Xen's dom0 builder appends `p` to the magic */
+	bool module_unmapped;	 /* MOD_START_PFN: the module stays out of the boot region */
 };
 
 /*
