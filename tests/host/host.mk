@@ -33,6 +33,9 @@ HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120
 
+# Xen's rules (tests/model), compiled as the kernel is; a test whose HOST_MODEL_NAME is set is linked with them.
+MODEL_SRC := $(wildcard tests/model/*.c)
+
 HOST_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARNINGS) $(DEFINES)
 HOST_KERNEL_CFLAGS := -ffreestanding -nostdinc -isystem $(CC_INCLUDE) -isystem $(B)/include \
 	-Itests/host/machine -Iinclude -include tests/host/rename.h
@@ -50,6 +53,11 @@ $(B)/host/$(1)/tests/%.o: tests/%.c $(B)/flags | $(B)/include/xen
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(HOST_CFLAGS) $$(HOST_TEST_CFLAGS) $$(HOST_$(1)) -MMD -MP -c $$< -o $$@
 
+$(B)/host/$(1)/tests/model/%.o: tests/model/%.c tests/host/rename.h $(B)/flags | $(B)/include/xen
+	$$(call say,HOSTCC,$$<)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(HOST_CFLAGS) $$(HOST_KERNEL_CFLAGS) $$(HOST_$(1)) -MMD -MP -c $$< -o $$@
+
 $(B)/host/$(1)/%.o: %.c tests/host/rename.h $(B)/flags | $(B)/include/xen
 	$$(call say,HOSTCC,$$<)
 	$$(Q)mkdir -p $$(@D)
@@ -58,13 +66,16 @@ $(B)/host/$(1)/%.o: %.c tests/host/rename.h $(B)/flags | $(B)/include/xen
 $(B)/host/$(1)/libhost.a: $$(call host_objects,$(1),$$(HOST_LIB))
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^
 
--include $$(patsubst %.o,%.d,$$(call host_objects,$(1),$$(HOST_LIB)))
+$(B)/host/$(1)/libmodel.a: $$(call host_objects,$(1),$$(MODEL_SRC))
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+-include $$(patsubst %.o,%.d,$$(call host_objects,$(1),$$(HOST_LIB) $$(MODEL_SRC)))
 endef
 
 # $(call host_program,FLAVOUR,NAME)
 define host_program
 $(B)/host/$(1)/test_$(2): $$(call host_objects,$(1),tests/host/test_$(2).c $$(HOST_SRC_$(2))) \
-		$(B)/host/$(1)/libhost.a
+		$$(if $$(HOST_MODEL_$(2)),$(B)/host/$(1)/libmodel.a) $(B)/host/$(1)/libhost.a
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) $$(HOST_$(1)) -o $$@ $$^ -lcmocka
 

@@ -68,7 +68,10 @@ struct model_frame {
 		nr_validated; /* nr_validated_ptes: entries got so far, of a partly validated table */
 	int8_t partial_flags; /* partial_flags of struct page_info */
 	bool xen_heap;	      /* PGC_xen_heap: shared with the guest, never freed (shared_info) */
-	int32_t linear_pt_count; /* linear_pt_count: uses as a linear table, or linear entries in it (negative) */
+	/* linear_pt_count: entries in it that map a table of its own level, or (negative) tables of its level that map it. */
+	int16_t linear_pt_count;
+	uint64_t
+		stamp; /* tlbflush_timestamp: model.flush_clock when its type count last fell to 0 or it was freed */
 };
 
 struct model;
@@ -83,7 +86,7 @@ struct model_ops {
 	/* 0 or -EFAULT. */
 	__must_check int (*copy_from)(struct model *m, void *dst, uint64_t va, size_t n);
 	__must_check int (*copy_to)(struct model *m, uint64_t va, const void *src, size_t n);
-	/* The guest's translations: all of them, or the one of @va. Called only where Xen promises a flush. */
+	/* The guest's translations go: all of them, or those of @va's page. Called only where Xen flushes. */
 	void (*flush_all)(struct model *m);
 	void (*flush_va)(struct model *m, uint64_t va);
 	/* m->l4 (or m->user_l4) has changed by a call; a flush of all goes with it. */
@@ -139,18 +142,24 @@ struct model {
 		[MODEL_GDT_FRAMES]; /* shadow LDT: frames that are mapped, INVALID_MFN where not yet */
 	uint64_t vm_assist;
 	uint64_t next_free; /* where the search for a frame of the heap goes on */
-	bool crashed;	    /* crash() has been called */
+	/*
+	 * v->arch.old_guest_table: a table whose last use is dropped when the call has done its work, or one whose promotion
+	 * failed part-way, to be taken back then; INVALID_MFN: none. old_partial: the latter. old_parent: whose entry it was.
+	 */
+	mfn_t old_table, old_parent;
+	bool old_partial;
+	uint64_t flush_clock; /* tlbflush_clock: one more at each flush of all */
+	bool crashed;	      /* crash() has been called */
 
 	/* The checker: after each call when `check_every` is 1, never when it is 0. */
 	unsigned int check_every;
 	uint64_t calls;
-	/* Flushes that the call under way owes at its end (FLUSH_TLB pending). */
-	bool flush_due;
 };
 
 /*
  * Makes a machine of @nr_frames frames, all NOBODY's, in the arrays that the caller gives (@frame and @m2p, @nr_frames
- * entries each). Whose they are is said by model_give() and the domain builder.
+ * entries each). Whose they are is said by model_give() and the domain builder. The guest is domain 0 or, of a domU's
+ * profile, 1, and may own any number of pages; the builder may set domid, max_pages, check_every, ctx and xen_l4e[].
  */
 void model_init(struct model *m, const struct model_ops *ops, const struct model_profile *profile,
 		struct model_frame *frame, uint64_t *m2p, uint64_t nr_frames);
