@@ -20,7 +20,7 @@
 # it needs besides lib/ into HOST_SRC_NAME.
 
 HOST_TESTS := string printf print errno bitmap parse crc32 rand options options_random \
-	memory_map p2m p2m_boot
+	memory_map p2m p2m_boot elf
 HOST_PLAIN_TESTS := string printf
 HOST_SRC_options := boot/options.c
 HOST_SRC_options_random := boot/options.c
@@ -29,6 +29,7 @@ HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c
 	tests/host/p2m_pool.c
 HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
 	boot/memory_map.c tests/host/machine.c tests/host/p2m_pool.c
+HOST_SRC_elf := tests/model/elf.c
 
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120
@@ -53,6 +54,7 @@ $(B)/host/$(1)/tests/%.o: tests/%.c $(B)/flags | $(B)/include/xen
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(HOST_CFLAGS) $$(HOST_TEST_CFLAGS) $$(HOST_$(1)) -MMD -MP -c $$< -o $$@
 
+# The model is freestanding, as the smoke lane's hypervisor needs it.
 $(B)/host/$(1)/tests/model/%.o: tests/model/%.c tests/host/rename.h $(B)/flags | $(B)/include/xen
 	$$(call say,HOSTCC,$$<)
 	$$(Q)mkdir -p $$(@D)
@@ -85,6 +87,9 @@ endef
 $(foreach f,san plain cov,$(eval $(call host_flavour,$(f))))
 $(foreach f,san cov,$(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(f),$(t)))))
 $(foreach t,$(HOST_PLAIN_TESTS),$(eval $(call host_program,plain,$(t))))
+
+# It reads the kernel's own image, from two directories above its own.
+$(B)/host/san/test_elf $(B)/host/cov/test_elf: | $(B)/pinion.elf
 
 HOST_PROGRAMS := $(HOST_TESTS:%=$(B)/host/san/test_%) $(HOST_PLAIN_TESTS:%=$(B)/host/plain/test_%)
 

@@ -17,11 +17,11 @@
 #include "elf.h"
 
 #define ELF_MAGIC      "\177ELF\2\1" /* 64 bits, little endian */
-#define ELF_X86_64     62
+#define ELF_X86_64     62U
 #define ELF_PT_LOAD    1
 #define ELF_PT_NOTE    4
-#define ELF_ANY_RIGHTS 7     /* of p_flags: Xen loads nothing without one */
-#define ELF_MAX_NOTES  65536 /* ELF_MAX_TOTAL_NOTE_COUNT */
+#define ELF_ANY_RIGHTS 7      /* of p_flags: Xen loads nothing without one */
+#define ELF_MAX_NOTES  65536U /* ELF_MAX_TOTAL_NOTE_COUNT */
 
 /* No image is larger: what lies between two of its addresses is then no matter of wrapping round. */
 #define IMAGE_BYTES (UINT64_C(1) << 47)
@@ -45,7 +45,7 @@ struct elf_note {
 };
 
 /* The numbers of the notes that count, by their types; has[] says which are there. */
-#define NOTE_TYPES (XEN_ELFNOTE_MAX + 1)
+#define NOTE_TYPES (XEN_ELFNOTE_MAX + 1U)
 
 struct parser {
 	const uint8_t *bytes;

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <pinion/lib/compiler.h>
 
-#define IMAGE_SEGMENTS 16 /* more in one image are refused */
+#define IMAGE_SEGMENTS 16U /* more in one image are refused */
 
 /* @size bytes that come from the image, and zeros up to @mem_size. */
 struct image_segment {
