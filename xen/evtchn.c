@@ -6,6 +6,7 @@
 #include <pinion/arch/trap.h>
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
+#include <pinion/lib/print.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
 #include <pinion/xen/shared_info.h>
@@ -19,6 +20,7 @@
 #define COUNTED_PORTS 128
 
 static evtchn_handler_fn *handlers[HANDLED_PORTS];
+static bool present;
 
 static xen_ulong_t port_bit(evtchn_port_t port)
 {
@@ -70,6 +72,7 @@ static bool upcall(struct cpu_regs *regs __maybe_unused)
 
 void evtchn_init(void)
 {
+	struct evtchn_status any = { .dom = DOMID_SELF, .port = 0 };
 	struct shared_info *si = shared_info();
 	unsigned int word;
 
@@ -77,6 +80,14 @@ void evtchn_init(void)
 	for (word = 0; word < ARRAY_SIZE(si->evtchn_mask); word++)
 		si->evtchn_mask[word] = ~(xen_ulong_t)0;
 	trap_set_handler(TRAP_UPCALL, upcall);
+	present = hypercall_event_channel_op(EVTCHNOP_status, &any) != -ENOSYS;
+	if (!present)
+		print("events: no event channels (-ENOSYS), none will come\n");
+}
+
+bool evtchn_present(void)
+{
+	return present;
 }
 
 int evtchn_set_handler(evtchn_port_t port, evtchn_handler_fn *fn)

@@ -7,10 +7,13 @@
 #include <xen/vcpu.h>
 #include <pinion/arch/cpu.h>
 #include <pinion/arch/io.h>
+#include <pinion/lib/errno.h>
+#include <pinion/lib/print.h>
 #include <pinion/xen/evtchn.h>
 #include <pinion/xen/hypercall.h>
 #include <pinion/xen/time.h>
 
+/* 0, which is no port: there is no timer. */
 static evtchn_port_t timer_port;
 
 uint64_t time_from_tsc(const struct vcpu_time_info *time, uint64_t tsc)
@@ -48,9 +51,12 @@ int time_init(void)
 {
 	long rc = hypercall_vcpu_op(VCPUOP_stop_periodic_timer, 0, NULL);
 
-	if (rc)
-		return (int)rc;
-	rc = evtchn_bind_virq(VIRQ_TIMER);
+	if (!rc)
+		rc = evtchn_bind_virq(VIRQ_TIMER);
+	if (rc == -ENOSYS) {
+		print("time: no timer (-ENOSYS), sleeping will spin\n");
+		return 0;
+	}
 	if (rc < 0)
 		return (int)rc;
 	timer_port = (evtchn_port_t)rc;
@@ -64,6 +70,8 @@ void time_sleep_until(uint64_t deadline_ns)
 	struct vcpu_set_singleshot_timer timer = { .timeout_abs_ns = deadline_ns, .flags = 0 };
 
 	while (time_now_ns() < deadline_ns) {
+		if (!timer_port)
+			continue;
 		evtchn_clear(timer_port);
 		if (hypercall_vcpu_op(VCPUOP_set_singleshot_timer, 0, &timer))
 			continue;

@@ -4,6 +4,7 @@
 #include <pinion/lib/parse.h>
 #include <pinion/lib/printf.h>
 #include <pinion/lib/string.h>
+#include <pinion/xen/evtchn.h>
 
 #define TERM_MAX 64
 
@@ -60,6 +61,12 @@ static int need_unmet(const char *need, char *why, size_t n)
 
 	if (strcmp(need, "dom0") == 0 || strcmp(need, "domU") == 0) {
 		if (bi->initdomain == (strcmp(need, "dom0") == 0))
+			return 0;
+		snprintf(why, n, "needs %s", need);
+		return 1;
+	}
+	if (strcmp(need, "events") == 0) {
+		if (evtchn_present())
 			return 0;
 		snprintf(why, n, "needs %s", need);
 		return 1;

@@ -35,7 +35,7 @@ struct guest_test {
 	const char *name;
 	const char *group;
 	const char *story;
-	/* Blank-separated: dom0, domU, mem>=SIZE. What is not met skips the test. */
+	/* Blank-separated: dom0, domU, mem>=SIZE, events (there are event channels). What is not met skips the test. */
 	const char *needs;
 	enum test_phase phase;
 	bool together; /* counts hypercalls, or switches sync mode itself: option sync does not hold for it */

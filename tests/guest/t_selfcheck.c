@@ -120,7 +120,8 @@ TEST(selfcheck, selfcheck_leak_frame, "a frame not given back to the allocator: 
 	CHECK_EQ(frame_alloc(0, OWNER_TEST, &pfn), 0);
 }
 
-TEST(selfcheck, selfcheck_leak_port, "an event channel left open: ERROR", .manual = true)
+TEST(selfcheck, selfcheck_leak_port, "an event channel left open: ERROR", .manual = true,
+     .needs = "events")
 {
 	CHECK(evtchn_alloc_unbound_self() > 0);
 }

@@ -117,7 +117,8 @@ static void during_batch(void)
  * them in one go. A fixed Xen breaks off after any entry; who made the call sees nothing of it
  * but the upcall.
  */
-RAW_TEST(xsa, xsa_45, "a batch is broken off by an event after its first entry, and done in full")
+RAW_TEST(xsa, xsa_45, "a batch is broken off by an event after its first entry, and done in full",
+	 .needs = "events")
 {
 	uint64_t *l3 = raw_page(0), *l2 = raw_page(1), *l1 = raw_page(2);
 	struct mmu_update req[BATCH];
@@ -219,7 +220,8 @@ static void during_promotion_pin(void)
  * nothing refers to it in the end.
  */
 RAW_TEST(xsa, xsa_299,
-	 "a half-promoted L3 is a table already, and leaves no reference when it is taken down")
+	 "a half-promoted L3 is a table already, and leaves no reference when it is taken down",
+	 .needs = "events")
 {
 	long rc;
 
@@ -254,7 +256,8 @@ RAW_TEST(xsa, xsa_299,
  * XSA-310: a promotion that fails for good after it has been broken off has to give back what it
  * took before the break too. The L3's last entry links a writable page.
  */
-RAW_TEST(xsa, xsa_310, "a promotion that is broken off and then fails gives everything back")
+RAW_TEST(xsa, xsa_310, "a promotion that is broken off and then fails gives everything back",
+	 .needs = "events")
 {
 	if (!channel_open())
 		return;
@@ -288,7 +291,7 @@ static void during_drop(void)
  * L3 and L4 were taken down in one go all the same. With a fixed Xen an unpin can be broken off,
  * and the frames can be freed.
  */
-RAW_TEST(xsa, xsa_58, "an L3 whose unpin is broken off leaves no reference")
+RAW_TEST(xsa, xsa_58, "an L3 whose unpin is broken off leaves no reference", .needs = "events")
 {
 	if (!channel_open())
 		return;

@@ -13,6 +13,7 @@
 #ifndef PINION_XEN_EVTCHN_H
 #define PINION_XEN_EVTCHN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <xen/xen.h>
 #include <xen/event_channel.h>
@@ -20,8 +21,14 @@
 
 typedef void evtchn_handler_fn(evtchn_port_t port);
 
-/* Masks every port, and takes the upcall. => shared_info is mapped */
+/*
+ * Masks every port, and takes the upcall. A hypervisor without event channels (-ENOSYS) is said so in the log: the kernel
+ * goes on without events, and every call below gives its error. => shared_info is mapped
+ */
 void evtchn_init(void);
+
+/* Whether there are any. => evtchn_init() */
+bool evtchn_present(void);
 
 /* Makes @fn the handler of @port and unmasks it. -EINVAL for a port that can't be, -EBUSY if it has
  * one already. */

@@ -22,10 +22,13 @@ uint64_t time_now_ns(void);
 /* The formula alone: @time is a consistent copy, @tsc a reading not before its timestamp. */
 uint64_t time_from_tsc(const struct vcpu_time_info *time, uint64_t tsc);
 
-/* Binds the timer and stops Xen's periodic one. Returns 0 or Xen's error. => evtchn_init() */
+/*
+ * Binds the timer and stops Xen's periodic one. Returns 0 or Xen's error, but for a hypervisor without timers (-ENOSYS):
+ * that is said so in the log, and sleeping spins. => evtchn_init()
+ */
 __must_check int time_init(void);
 
-/* Blocks this vCPU until system time is @deadline_ns, at least. => time_init() */
+/* Blocks this vCPU (without a timer: keeps it busy) until system time is @deadline_ns, at least. => time_init() */
 void time_sleep_until(uint64_t deadline_ns);
 
 #endif
