@@ -76,6 +76,21 @@ def read(path, defaults):
     return rows
 
 
+def tasks(rows):
+    """The rows as lists that need nothing of one another: one that has {NAME} comes with all before it from
+    the row on whose `match` finds NAME."""
+    done, found = [], {}
+    for row in rows:
+        wants = [found[m[1]] for m in _VARIABLE.finditer(row.case.cmdline) if m[1] in found]
+        if wants:
+            done[min(wants):] = [[row for task in done[min(wants):] for row in task]]
+            done[-1].append(row)
+        else:
+            done.append([row])
+        found |= dict.fromkeys(re.compile(row.match).groupindex, len(done) - 1)
+    return done
+
+
 def filled(row, variables):
     """The row with its command line's variables replaced; RigError if one has no value."""
     def number(match):

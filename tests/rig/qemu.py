@@ -29,7 +29,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent():
+def die_with_parent():
+    """This process is killed when the one that started it is gone."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -73,7 +74,7 @@ class Qemu:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=self._errors, pass_fds=[s.fileno() for s in self._theirs],
-                start_new_session=True, preexec_fn=_die_with_parent)
+                start_new_session=True, preexec_fn=die_with_parent)
         except OSError as e:
             self.__exit__()
             raise RigError(f'{self._command[0]}: {e.strerror}') from e

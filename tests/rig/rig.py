@@ -21,7 +21,7 @@ Every log is in build/logs/LANE or build/logs/LANE-CASE.
     config      what is asked for              lane_dom0, lane_domu, lane_smoke   how a guest is run
     deps        packages                       cases, domu-cases, expect          tables of guests
     images      what QEMU boots (cpio, elf)    verdict, ktap, skips, dumpcore     the judge
-    qemu        one QEMU                       symbolise, report, live            what people see
+    qemu        one QEMU; hands: two of them   symbolise, report, live            what people see
     dom0        a place where xl runs; dom0/init and xl-run are its inside
 
 To see the rig turn red, put other files into dom0: RIG_OVERLAY=DIR lays DIR over dom0's root, so
@@ -39,6 +39,8 @@ import cases
 import config
 import dom0
 import dumpcore
+import hands
+import images
 import lane_dom0
 import lane_domu
 import lane_smoke
@@ -50,6 +52,8 @@ from live import stage, took
 
 # Seconds that `make run`, and a lane of `make check`, should take (live.took).
 _AIMS = {'run': 40, 'dom0': 60}
+# MiB of a guest beside which a machine has no room for another of that size.
+_LARGE = 256
 
 
 def _signal(signum, _):
@@ -122,7 +126,7 @@ def _outcome(cfg, row, verdict, log, files, variables):
 def _kits(place):
     """What `make dist-test` ships, run in the rig's dom0 as a user would: {case: Verdict}."""
     outcomes = {}
-    for word, options in (('SUCCESS', ''), ('FAILURE', 'tests=selfcheck_fail')):
+    for word, options in (('SUCCESS', 'tests=@boot,@p2m'), ('FAILURE', 'tests=selfcheck_fail')):
         said = []
         status = place.order(f'/rig/xl-run /rig/pinion.cfg {options}', 400, said.append)
         last = b''.join(said).decode(errors='replace').rstrip().rpartition('\n')[2]
@@ -133,40 +137,74 @@ def _kits(place):
     return outcomes
 
 
-def _table(cfg, rows, lane, also=lambda place: {}):
-    """Runs the rows of one lane, and `also` on where xl runs: {case: Verdict}."""
+def _rows(cfg, rows, runner):
+    """Runs rows one after another, later ones with what earlier ones found: {case: Verdict}."""
     outcomes, variables = {}, {}
-    logs = cfg.logs(lane)
+    for row in rows:
+        try:
+            row = cases.filled(row, variables)
+        except RigError as e:
+            stage(f'{row.case.name}: {e}')
+            outcomes[row.case.name] = report.as_one_test(row.case.name, [str(e)])
+            continue
+        verdict, log, files = runner(row)
+        outcomes[row.case.name] = _outcome(cfg, row, verdict, log, files, variables)
+    return outcomes
 
-    def each(runner):
-        for row in rows:
-            try:
-                row = cases.filled(row, variables)
-            except RigError as e:
-                stage(f'{row.case.name}: {e}')
-                outcomes[row.case.name] = report.as_one_test(row.case.name, [str(e)])
-                continue
-            verdict, log, files = runner(row)
-            outcomes[row.case.name] = _outcome(cfg, row, verdict, log, files, variables)
 
-    if lane == 'dom0':
-        def as_dom0(row):
-            case = row.case
-            one = config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
-                                 silence=case.silence, cmdline=case.cmdline)
-            return _run_dom0(one, f'dom0-{case.name}', quiet=True, reboots=row.reboots)
-        each(as_dom0)
-    else:
-        largest = max(max(row.case.memory, row.case.maxmem) for row in rows)
-        with _xl_place(cfg, lane, logs, largest) as place:
+def _in_order(rows, found):
+    """What was found, as the rows stand in the table; then what stands in none."""
+    names = [row.case.name for row in rows if row.case.name in found]
+    return {name: found[name] for name in names} | found
+
+
+def _table_dom0(cfg, rows):
+    """Runs the rows of lane dom0, each on a machine of its own: {case: Verdict}."""
+    def as_dom0(row):
+        case = row.case
+        one = config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
+                             silence=case.silence, cmdline=case.cmdline)
+        return _run_dom0(one, f'dom0-{case.name}', quiet=True, reboots=row.reboots)
+
+    def work(_, tasks):
+        outcomes = {}
+        for task in tasks.take(lambda task: True):
+            outcomes |= _rows(cfg, task, as_dom0)
+        return outcomes
+
+    cfg.logs('dom0')
+    images.hypervisor(cfg)
+    return _in_order(rows, hands.share(cases.tasks(rows), work, hands.count()))
+
+
+def _table_domu(cfg, rows, also=lambda place: {}):
+    """
+    Runs the rows of lane domu, and `also` on where xl runs: {case: Verdict}. The first hand has room
+    for the largest guest, the others for those that are not large.
+    """
+    def memory(task):
+        return max(max(row.case.memory, row.case.maxmem) for row in task)
+
+    def work(number, tasks):
+        outcomes = {}
+        most = _LARGE if number else max(map(memory, todo))
+        logs = cfg.logs(f'domu-hand-{number + 1}' if number else 'domu')
+        with _xl_place(cfg, 'domu', logs, most) as place:
             def as_domu(row):
                 verdict, kept = lane_domu.run(
-                    place, row.case, lane, cfg.logs(f'{lane}-{row.case.name}'),
+                    place, row.case, 'domu', cfg.logs(f'domu-{row.case.name}'),
                     lane_domu.plain_screen(cfg, quiet=True), reboots=row.reboots)
                 return verdict, kept.get('guest.log', b''), kept
-            each(as_domu)
-            outcomes |= also(place)
-    return outcomes
+            for task in tasks.take(lambda task: memory(task) <= most):
+                outcomes |= _rows(cfg, task, as_domu)
+            return outcomes if number else outcomes | also(place)
+
+    todo = cases.tasks(rows)
+    todo.sort(key=memory, reverse=True)
+    # Made once, before there are two who would make it.
+    images.Dom0(cfg)
+    images.hypervisor(cfg)
+    return _in_order(rows, hands.share(todo, work, hands.count()))
 
 
 def _close(cfg, label, lane, outcomes, began):
@@ -194,8 +232,8 @@ def check(cfg, lane):
             print(report.crash_report(cfg, log, 'dom0', files))
         outcomes = {'dom0': verdict}
     elif lane == 'domu':
-        outcomes = _table(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)), 'domu',
-                          _kits)
+        outcomes = _table_domu(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)),
+                               _kits)
     else:
         raise RigError(f'check {lane}: there are smoke, dom0 and domu')
     return _close(cfg, lane, lane, outcomes, began)
@@ -211,7 +249,8 @@ def expect(cfg, lanes):
     rows = cases.read(os.path.join(RIG, 'expect'), _limits(cfg))
     outcomes = {}
     for lane in lanes or ('dom0', 'domu'):
-        done = _table(cfg, [row for row in rows if row.lane == lane], lane)
+        table = _table_dom0 if lane == 'dom0' else _table_domu
+        done = table(cfg, [row for row in rows if row.lane == lane])
         outcomes |= {f'{lane}-{name}': verdict for name, verdict in done.items()}
     cfg.logs('expect')
     return _close(cfg, 'expect', 'expect', outcomes, began)
