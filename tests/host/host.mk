@@ -97,7 +97,7 @@ HOST_PROGRAMS := $(HOST_TESTS:%=$(B)/host/san/test_%) $(HOST_PLAIN_TESTS:%=$(B)/
 check-host: $(HOST_PROGRAMS) ## unit tests of lib/ and of the parsers, on this machine
 	$(Q)mkdir -p $(B)/logs
 	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
-		--count host.count $(HOST_PROGRAMS)
+		--count host.count $^
 
 # Counters of an earlier run would be added to.
 .PHONY: coverage

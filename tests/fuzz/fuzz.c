@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Decoding, and the end of the program; see fuzz.h. */
+#include "fuzz.h"
+#include <pinion/lib/panic.h>
+#include <pinion/lib/printf.h>
+
+const char *fuzz_input;
+
+uint8_t fuzz_u8(struct fuzz *f)
+{
+	if (f->left == 0)
+		return 0;
+	f->left--;
+	return *f->at++;
+}
+
+uint16_t fuzz_u16(struct fuzz *f)
+{
+	uint16_t low = fuzz_u8(f);
+
+	return (uint16_t)(fuzz_u8(f) << 8 | low);
+}
+
+uint64_t fuzz_u64(struct fuzz *f)
+{
+	uint64_t value = 0;
+
+	for (unsigned int shift = 0; shift < 64; shift += 8)
+		value |= (uint64_t)fuzz_u8(f) << shift;
+	return value;
+}
+
+uint64_t fuzz_below(struct fuzz *f, uint64_t n)
+{
+	if (n <= 1)
+		return 0;
+	if (n <= 1 << 8)
+		return fuzz_u8(f) % n;
+	if (n <= 1 << 16)
+		return fuzz_u16(f) % n;
+	return fuzz_u64(f) % n;
+}
+
+uint64_t fuzz_number(struct fuzz *f)
+{
+	uint8_t form = fuzz_u8(f);
+	uint64_t value;
+
+	switch (form & 3) {
+	case 0:
+		return form >> 2;
+	case 1:
+		value = UINT64_C(1) << (form >> 2);
+		break;
+	case 2:
+		value = (uint64_t)fuzz_u16(f) << 12;
+		break;
+	default:
+		return fuzz_u64(f);
+	}
+	return value + (uint64_t)(int8_t)fuzz_u8(f);
+}
+
+static __noreturn void end(const char *file, int line, const char *text)
+{
+	(void)fprintf(stderr, "fuzz: %s:%d: %s\n", file, line, text);
+	if (fuzz_input)
+		(void)fprintf(stderr, "fuzz: input %s\n", fuzz_input);
+	abort();
+}
+
+void fuzz_abort(const char *file, int line, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	end(file, line, text);
+}
+
+void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	char text[512] = "panic: ";
+	size_t said = libc_strlen(text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text + said, sizeof(text) - said, fmt, ap);
+	va_end(ap);
+	end(file, line, text);
+}
+
+/* cmocka's checks outside of its tests would exit(): that libFuzzer could not tell from an end. */
+__attribute__((constructor)) static void checks_abort(void)
+{
+	(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+#
+# Fuzzing: each target is one file that decodes bytes, feeds them to the kernel's own sources, and compares with an oracle.
+#
+#   tests/fuzz/fuzz_NAME.c --+-- libFuzzer (clang) --> build/fuzz/host/fuzz/fuzz_NAME    make fuzz
+#   tests/fuzz/fuzz.c -------+-- replay.c ----------> build/host/san/fuzz_NAME          make check-host
+#   FUZZ_SRC_NAME -----------+                            |
+#                               tests/fuzz/corpus/NAME ---+
+#
+# The objects are made by the rules of tests/host/host.mk, in the flavours `fuzz` and `san`.
+#
+# To add a target: write tests/fuzz/fuzz_NAME.c, put NAME into FUZZ_TARGETS and what it needs besides lib/ into FUZZ_SRC_NAME.
+
+FUZZ_TARGETS := start_info e820 options console_ring p2m p2m_boot
+FUZZ_SRC_start_info := boot/start_info.c
+FUZZ_SRC_e820 := boot/memory_map.c boot/map.c
+FUZZ_SRC_options := boot/options.c
+FUZZ_SRC_console_ring := xen/console_ring.c
+FUZZ_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c tests/host/p2m_pool.c
+FUZZ_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c boot/memory_map.c \
+	tests/host/machine.c tests/host/p2m_pool.c
+
+# Seconds for all targets together, as the clock has it, and how many run at a time.
+SECONDS ?= 600
+FUZZ_JOBS ?= 2
+FUZZ_TARGET ?= $(FUZZ_TARGETS)
+
+HOST_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+# $(call fuzz_program,FLAVOUR,NAME,SOURCE-OF-MAIN,LINK-OPTIONS)
+define fuzz_program
+$(B)/host/$(1)/fuzz_$(2): $$(call host_objects,$(1),tests/fuzz/fuzz_$(2).c tests/fuzz/fuzz.c $(3) \
+		$$(FUZZ_SRC_$(2))) $(B)/host/$(1)/libhost.a
+	$$(call say,HOSTLD,$$@)
+	$$(Q)$$(CC) $$(HOST_$(1)) $(4) -o $$@ $$^ -lcmocka
+
+-include $$(patsubst %.o,%.d,$$(call host_objects,$(1),tests/fuzz/fuzz_$(2).c tests/fuzz/fuzz.c \
+	$(3) $$(FUZZ_SRC_$(2))))
+endef
+
+$(eval $(call host_flavour,fuzz))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_program,san,$(t),tests/fuzz/replay.c,)))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_program,fuzz,$(t),,-fsanitize=fuzzer)))
+
+# What was found once is looked for each time.
+check-host: $(FUZZ_TARGETS:%=$(B)/host/san/fuzz_%)
+
+# libFuzzer is clang's.
+.PHONY: fuzz-programs
+fuzz-programs: $(FUZZ_TARGETS:%=$(B)/host/fuzz/fuzz_%)
+
+.PHONY: fuzz
+fuzz: ## libFuzzer over parsers and mm/, SECONDS=600 in all, FUZZ_TARGET=names
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang fuzz-programs
+	$(Q)python3 tests/fuzz/run.py --seconds $(SECONDS) --jobs $(FUZZ_JOBS) --programs $(B)/fuzz/host/fuzz \
+		--work $(B)/fuzz --logs $(B)/logs $(FUZZ_TARGET)
+
+.PHONY: fuzz-merge
+fuzz-merge: ## keep what `make fuzz` has found, minimised, in tests/fuzz/corpus
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang fuzz-programs
+	$(Q)python3 tests/fuzz/run.py --merge --programs $(B)/fuzz/host/fuzz \
+		--work $(B)/fuzz --logs $(B)/logs $(FUZZ_TARGET)
