@@ -30,6 +30,8 @@ HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c
 HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
 	boot/memory_map.c tests/host/machine.c tests/host/p2m_pool.c
 HOST_SRC_elf := tests/model/elf.c
+HOST_SRC_domain := boot/start_info.c tests/host/domain_kit.c
+HOST_MODEL_domain := yes
 
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120

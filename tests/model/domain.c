@@ -66,7 +66,7 @@ static void size_dom0(struct plan *plan)
 	plan->nr_tables = nr;
 }
 
-/* alloc_pgtables_pv(): the spare pages count as used from the start, and an end on the boundary goes to the next. */
+/* alloc_pgtables_pv(): stack and spare count as used from the start, and the tables that this takes are enough. */
 static void size_domu(struct plan *plan)
 {
 	uint64_t extra = 1 + (SPARE >> PAGE_SHIFT), pages = extra;
@@ -74,7 +74,7 @@ static void size_domu(struct plan *plan)
 	do {
 		uint64_t va = plan->virt_base + (plan->tables + pages) * PAGE_SIZE;
 
-		plan->region_pages = pages_to(plan, va + 1);
+		plan->region_pages = pages_to(plan, va);
 		plan->nr_tables = count_all_tables(plan, plan->region_pages);
 		pages = plan->nr_tables + extra;
 	} while (plan->tables + pages > plan->region_pages);

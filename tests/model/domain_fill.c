@@ -92,8 +92,8 @@ static void load_image(const struct plan *plan)
 }
 
 /*
- * All MFNs, by pfn. Behind them dom0 finds what the page held before: here the MFN of pfn 0 again and again, which looks
- * right and is not.
+ * All MFNs, by pfn. Behind them dom0 finds what the page held before: here the MFN of pfn 0 again and again, which
+ * looks right and is not.
  */
 static void fill_list(const struct plan *plan)
 {
