@@ -25,6 +25,11 @@ HOST_PLAIN_TESTS := string printf
 HOST_SRC_options := boot/options.c
 HOST_SRC_options_random := boot/options.c
 HOST_SRC_memory_map := boot/memory_map.c
+# Tests of the model itself; they join the list when all of it is there.
+HOST_MODEL_TESTS := model_types model_tables model_entry model_update model_va
+$(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_SRC_$(t) := tests/host/model_kit.c))
+HOST_SRC_model_entry += arch/x86/pte.c
+$(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_MODEL_$(t) := y))
 HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c \
 	tests/host/p2m_pool.c
 HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
