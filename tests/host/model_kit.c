@@ -21,7 +21,7 @@ const struct model_profile kit_domu = {
 
 static struct kit *of(struct model *m)
 {
-	return container_of(m, struct kit, m);
+	return m->ctx;
 }
 
 static void *page(struct model *m, mfn_t mfn)
@@ -105,6 +105,7 @@ struct kit *kit_bare(const struct model_profile *profile)
 
 	assert_non_null(kit);
 	model_init(&kit->m, &ops, profile, kit->frame, kit->m2p, KIT_FRAMES);
+	kit->m.ctx = kit;
 	for (uint64_t i = 0; i < 16; i++)
 		model_give(&kit->m, _mfn(i), MODEL_IO, 0);
 	for (uint64_t i = 16; i < 24; i++)

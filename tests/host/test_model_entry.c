@@ -36,7 +36,7 @@ static void test_bits(void **state)
 				const uint64_t pte = pte_make(in[level - 1], PTE_P | BIT(bit));
 
 				assert_int_equal(kit_update(kit, in[level], 1, pte),
-						 bad & BIT(bit) ? -EINVAL : 0);
+						 (bad & BIT(bit)) ? -EINVAL : 0);
 				assert_int_equal(kit_update(kit, in[level], 1, 0), 0);
 			}
 		}

@@ -104,7 +104,7 @@ static void test_upper_fails(void **state)
 		unsigned int at[5];
 
 		for (unsigned int level = 0; level <= 4; level++)
-			at[level] = mask & 1U << level ? 3 : 0;
+			at[level] = (mask & 1U << level) ? 3 : 0;
 		for (unsigned int bad = 1; bad <= 4; bad++) {
 			const bool l2_half = bad == 2 || (bad == 1 && at[2]);
 

@@ -66,8 +66,8 @@ struct model_frame {
 	bool partial;	     /* PGT_partial */
 	uint16_t
 		nr_validated; /* nr_validated_ptes: entries got so far, of a partly validated table */
-	int8_t partial_flags; /* partial_flags of struct page_info */
-	bool xen_heap;	      /* PGC_xen_heap: shared with the guest, never freed (shared_info) */
+	bool partial_flags; /* PTF_partial_set: entry nr_validated has its reference, its table is half done too */
+	bool xen_heap; /* PGC_xen_heap: shared with the guest, never freed (shared_info) */
 	/* linear_pt_count: entries in it that map a table of its own level, or (negative) tables of its level that map it. */
 	int16_t linear_pt_count;
 	uint64_t

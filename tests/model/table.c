@@ -59,7 +59,7 @@ static void promotion_failed(struct model *m, mfn_t table, unsigned int i, mfn_t
 	f->nr_validated = (uint16_t)i;
 	/* If the table below is half done as well, it is this entry's: its reference is the entry's now. */
 	if (mfn_eq(m->old_table, below))
-		f->partial_flags = 1;
+		f->partial_flags = true;
 	m->old_table = table;
 	m->old_parent = INVALID_MFN;
 	m->old_partial = true;

@@ -78,7 +78,7 @@ int model_get_type(struct model *m, mfn_t mfn, enum model_type type)
 	}
 	if (!resumed) {
 		f->nr_validated = 0;
-		f->partial_flags = 0;
+		f->partial_flags = false;
 		f->linear_pt_count = 0;
 	}
 	rc = promote(m, mfn, type);
@@ -115,7 +115,7 @@ static void demote(struct model *m, mfn_t mfn, struct model_frame *linear_parent
 
 	if (!was_partial) {
 		f->nr_validated = TABLE_ENTRIES;
-		f->partial_flags = 0;
+		f->partial_flags = false;
 	}
 	f->validated = false;
 	f->partial = false;
