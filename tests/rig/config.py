@@ -2,7 +2,7 @@
 """
 What a run is asked to be, read from the environment once (`make help` tells users):
 
-    LANE      domu dom0 smoke xl           MEMORY   MiB of the guest (128)
+    LANE      domu dom0 smoke bare xl      MEMORY   MiB of the guest (128)
     VCPUS     of the guest (1)             CMDLINE  added to the guest's command line
     CPU       QEMU's model (max,-smap)     ACCEL    tcg or kvm (tcg)
     XEN       another hypervisor           XEN_DEBS directory with another Xen's .debs
@@ -58,6 +58,11 @@ class Config:
     @property
     def kernel(self):
         return os.path.join(self.build, 'pinion.elf')
+
+    @property
+    def hypervisor(self):
+        """The smoke lane's own hypervisor (tests/smoke)."""
+        return os.path.join(self.build, 'smoke.elf')
 
     def logs(self, name):
         """The directory for the logs of `name`, which is there and empty of an earlier run's."""

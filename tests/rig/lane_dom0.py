@@ -25,7 +25,7 @@ from qemu import Qemu
 _HINTS = ((re.compile(rb'\(XEN\) Hardware Dom0 halted'), 'poweroff'),
           (re.compile(rb'\(XEN\) Hardware Dom0 shutdown'), 'reboot'),
           (re.compile(rb'\(XEN\) Hardware Dom0 crashed'), 'crash'))
-_GRACE = 3  # seconds from the guest's last word to its end
+GRACE = 3  # seconds from the guest's last word to its end
 _FLUSH = 0.3  # seconds without a byte, after which no more are on their way
 REBOOTS = 12  # boots by after=NAME for one verdict at most
 
@@ -89,19 +89,19 @@ def boot(cfg, serial_log, cmdline, screen, smp=None):
                 dead = dead or now
                 heard = now if data else heard
                 whole = not ktap.restore(log, 'dom0')[1]
-                if now > heard + _FLUSH and (whole or now > dead + _GRACE):
+                if now > heard + _FLUSH and (whole or now > dead + GRACE):
                     return Ended(log, said)
                 continue
             limit = 'timeout' if now > start + cfg.time else \
-                'silence' if now > last + (cfg.silence if over is None else _GRACE) else None
+                'silence' if now > last + (cfg.silence if over is None else GRACE) else None
             if limit:
                 return Ended(log, limit, registers=qemu.registers())
 
 
-def run(cfg, name, quiet=False, smp=None, reboots=REBOOTS):
+def run(cfg, name, quiet=False, smp=None, reboots=REBOOTS, lane='dom0', boot_one=boot):
     """
     Boots the guest until every test had its turn, and judges it. Returns (Verdict, Ended of
-    the worst boot).
+    the worst boot). `boot_one` boots it once, in `lane`: lane_smoke brings its own.
 
     A test that ends the guest costs one boot: the next begins after it.
     """
@@ -112,9 +112,9 @@ def run(cfg, name, quiet=False, smp=None, reboots=REBOOTS):
         words = [f'nonce={nonce}', cfg.cmdline, f'after={after}' if after else '',
                  '' if option(cfg.cmdline, 'exit') else 'exit=reboot']
         number = f'.{len(boots) + 1}' if boots else ''
-        done = boot(cfg, os.path.join(logs, f'serial{number}.log'), ' '.join(filter(None, words)),
+        done = boot_one(cfg, os.path.join(logs, f'serial{number}.log'), ' '.join(filter(None, words)),
                     Screen(cfg.verbose, shared=True, quiet=quiet), smp)
-        verdict = verdicts.judge(done.log, nonce, lane='dom0', ended=done.ended,
+        verdict = verdicts.judge(done.log, nonce, lane=lane, ended=done.ended,
                                  expect_end=option(cfg.cmdline, 'exit'),
                                  mem=option(cfg.cmdline, 'mem'))
         if done.note:

@@ -1,16 +1,32 @@
 # SPDX-License-Identifier: MIT
 """
-Lane smoke: Pinion on bare QEMU, without Xen. It has to refuse: one clear sentence on the serial
-port, and an exit status of its own through the isa-debug-exit device (docs/console.md).
+Lane smoke: bare QEMU, no Xen at all.
+
+    qemu -kernel smoke.elf -initrd pinion.elf -append "memory=128M -- command line"    run()
+    qemu -kernel pinion.elf                                                             refuse()
+
+run(): the guest, unmodified, on the hypervisor of tests/smoke: Xen's rules as the model has them, the CPU
+walking the guest's tables. It is the guest's dom0, so its console is the serial line. How the guest ended says
+QEMU's exit status, by the isa-debug-exit device.
+
+refuse(): the kernel alone. It has to say one clear sentence on the serial port, and to end QEMU with
+a status of its own (docs/console.md).
 """
 
 import os
 import time
 
+import lane_dom0
 import verdict as verdicts
 from ktap import TestResult, text
 from live import Screen, stage
 from qemu import Qemu
+
+_DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
+
+# tests/smoke/report.c gives the device 16 + SHUTDOWN_*, and QEMU doubles it and adds 1.
+_ENDED = {33: 'poweroff', 35: 'reboot', 37: 'suspend', 39: 'crash'}
+_PANIC = 63  # the hypervisor's own
 
 SENTENCE = b'Pinion needs Xen PV: boot it as a domU of type = "pv", or as Xen\'s initial domain.'
 _STATUS = 85  # isa-debug-exit makes (value << 1) | 1 of 0x2a
@@ -18,11 +34,51 @@ _LIMIT = 20
 MEMORIES = (16, 256, 5120)
 
 
-def _boot(cfg, memory, serial_log, quiet):
+def _arguments(cfg, cmdline):
+    # What the hypervisor takes for itself, and a heap for the guest to ask of.
+    machine = cfg.memory + 64 + cfg.memory // 16
+    words = f'memory={cfg.memory}M {cfg.xen_args} -- {cmdline}'
+    return ['-m', str(machine), '-kernel', cfg.hypervisor, '-initrd', cfg.kernel,
+            '-append', words] + _DEBUG_EXIT
+
+
+def _ended(qemu, log):
+    """How QEMU, which is gone, says that the guest ended: (one of verdict.ENDS, a note)."""
+    status = qemu.status()
+    if status == _PANIC:
+        lines = [line for line in log.split(b'\n') if line.startswith(b'(XEN) panic: ')]
+        return 'gone', text(lines[-1].rstrip()) if lines else 'the hypervisor has panicked'
+    return _ENDED.get(status, 'gone'), qemu.complaint()
+
+
+def boot(cfg, serial_log, cmdline, screen, _smp=None):
+    """One boot of the guest with the command line as it is: lane_dom0.Ended."""
+    log, over = b'', False
+    start = last = time.monotonic()
+    with Qemu(cfg, _arguments(cfg, cmdline), serial_log) as qemu:
+        while (data := qemu.pump(0.1)) is not None:
+            log += data
+            now = time.monotonic()
+            for line in screen.feed(data):
+                last = now
+                over = over or line.startswith(('Test result: ', 'panic: end'))
+            limit = 'timeout' if now > start + cfg.time else \
+                'silence' if now > last + (lane_dom0.GRACE if over else cfg.silence) else None
+            if limit:
+                return lane_dom0.Ended(log, limit, registers=qemu.registers())
+        ended, note = _ended(qemu, log)
+    return lane_dom0.Ended(log, ended, note)
+
+
+def run(cfg, name='smoke', **kwargs):
+    """The guest until every test had its turn: as lane_dom0.run()."""
+    return lane_dom0.run(cfg, name, lane='smoke', boot_one=boot, **kwargs)
+
+
+def _refuse(cfg, memory, serial_log, quiet):
     """(TestResult, word) of one boot with `memory` MiB."""
     screen = Screen(cfg.verbose, quiet=quiet)
-    arguments = ['-m', str(memory), '-kernel', cfg.kernel,
-                 '-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
+    arguments = ['-m', str(memory), '-kernel', cfg.kernel] + _DEBUG_EXIT
     if cfg.cmdline:
         arguments += ['-append', cfg.cmdline]
     log = b''
@@ -51,16 +107,16 @@ def _result(memory, word, why):
     return TestResult(f'refuses_{memory}M', outcome, why), word
 
 
-def run(cfg, quiet=False, memories=MEMORIES):
-    """Boots with each of `memories` (MiB): the Verdict."""
-    logs = cfg.logs('smoke')
+def refuse(cfg, quiet=False, memories=MEMORIES):
+    """Boots the kernel alone with each of `memories` (MiB): the Verdict."""
+    logs = cfg.logs('bare')
     tests, words = [], []
     for memory in memories:
-        test, word = _boot(cfg, memory, os.path.join(logs, f'serial-{memory}M.log'), quiet)
-        stage(f'smoke {memory} MiB: {word} {test.message}'.rstrip())
+        test, word = _refuse(cfg, memory, os.path.join(logs, f'serial-{memory}M.log'), quiet)
+        stage(f'bare {memory} MiB: {word} {test.message}'.rstrip())
         tests.append(test)
         words.append(word)
     word = verdicts.worst(words)
     guilty = next((test for test, w in zip(tests, words) if w == word != 'SUCCESS'), None)
     return verdicts.Verdict(word, f'{guilty.name}: {guilty.message}' if guilty else '', tests,
-                            lane='smoke', plan=len(tests))
+                            lane='bare', plan=len(tests))

@@ -3,7 +3,7 @@
 """
 The rig: boots Pinion on real Xen and says how it went.
 
-    rig.py run               one guest in LANE (domu dom0 smoke xl); what `make run` does
+    rig.py run               one guest in LANE (domu dom0 smoke bare xl); what `make run` does
     rig.py check LANE        all that the lane has to pass
     rig.py expect [LANE...]  the table of deliberate failures (tests/rig/expect)
     rig.py boots N           N boots as dom0, and N `xl create` in one dom0
@@ -51,7 +51,7 @@ from live import stage, took
 
 
 # Seconds that `make run`, and a lane of `make check`, should take (live.took).
-_AIMS = {'run': 40, 'dom0': 60}
+_AIMS = {'run': 40, 'dom0': 60, 'smoke': 30}
 # MiB of a guest beside which a machine has no room for another of that size.
 _LARGE = 256
 
@@ -71,20 +71,21 @@ def _xl_place(cfg, lane, logs, memory):
     return dom0.LocalDom0(cfg) if lane == 'xl' else dom0.QemuDom0(cfg, logs, memory)
 
 
-def _run_dom0(cfg, name, **kwargs):
-    """A guest in the dom0 lane: (Verdict, log of the last boot, files for crash_report)."""
-    verdict, done = lane_dom0.run(cfg, name, **kwargs)
+def _run_dom0(cfg, name, lane=lane_dom0, **kwargs):
+    """A guest in the dom0 or smoke lane: (Verdict, log of the last boot, files for crash_report)."""
+    verdict, done = lane.run(cfg, name, **kwargs)
     return verdict, done.log, {'registers': done.registers.encode()} if done.registers else None
 
 
 def run(cfg):
     """One guest, as the variables say."""
-    if cfg.lane == 'smoke':
-        verdict = lane_smoke.run(cfg, memories=(cfg.memory,))
-        return _say(verdict)
+    if cfg.lane == 'bare':
+        return _say(lane_smoke.refuse(cfg, memories=(cfg.memory,)))
     logs = cfg.logs(cfg.lane)
     if cfg.lane == 'dom0':
         verdict, log, files = _run_dom0(cfg, 'dom0')
+    elif cfg.lane == 'smoke':
+        verdict, log, files = _run_dom0(cfg, 'smoke', lane_smoke)
     elif cfg.lane in ('domu', 'xl'):
         case = lane_domu.Case('run', memory=cfg.memory, vcpus=cfg.vcpus, cmdline=cfg.cmdline,
                               time=cfg.time, silence=cfg.silence)
@@ -93,7 +94,7 @@ def run(cfg):
                                              lane_domu.plain_screen(cfg))
         log, files = kept.get('guest.log', b''), kept
     else:
-        raise RigError(f'LANE={cfg.lane}: there are domu, dom0, smoke and xl')
+        raise RigError(f'LANE={cfg.lane}: there are domu, dom0, smoke, bare and xl')
     if verdict.word in ('CRASH', 'HANG'):
         print(report.crash_report(cfg, log, cfg.lane, files))
     report.finish(logs, {cfg.lane: verdict})
@@ -221,16 +222,22 @@ def _close(cfg, label, lane, outcomes, began):
     return _say(merged)
 
 
+def _suite(cfg, name, lane):
+    """The whole suite in one lane: its Verdict."""
+    verdict, log, files = _run_dom0(cfg, name, lane, quiet=not cfg.verbose)
+    if verdict.word in ('CRASH', 'HANG'):
+        print(report.crash_report(cfg, log, name, files))
+    return verdict
+
+
 def check(cfg, lane):
     """All that a lane has to pass."""
     began = time.monotonic()
     if lane == 'smoke':
-        outcomes = {'smoke': lane_smoke.run(cfg, quiet=True)}
+        outcomes = {'bare': lane_smoke.refuse(cfg, quiet=True)}
+        outcomes['smoke'] = _suite(cfg, 'smoke', lane_smoke)
     elif lane == 'dom0':
-        verdict, log, files = _run_dom0(cfg, 'dom0', quiet=not cfg.verbose)
-        if verdict.word in ('CRASH', 'HANG'):
-            print(report.crash_report(cfg, log, 'dom0', files))
-        outcomes = {'dom0': verdict}
+        outcomes = {'dom0': _suite(cfg, 'dom0', lane_dom0)}
     elif lane == 'domu':
         outcomes = _table_domu(cfg, cases.read(os.path.join(RIG, 'domu-cases'), _limits(cfg)),
                                _kits)

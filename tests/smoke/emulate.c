@@ -347,7 +347,7 @@ bool emulate_table_store(struct cpu_regs *regs, uint64_t cr2)
 	struct insn insn;
 	mfn_t mfn;
 
-	if (!m->profile.dom0 || !model_va_ok(m, cr2, 1) ||
+	if (!m->profile.dom0 || !model_va_ok(m, cr2) ||
 	    !model_walk(m, cr2, &mfn, &rights, &level) || (rights & PTE_RW))
 		return false;
 	frame = model_frame(m, mfn);
@@ -362,7 +362,7 @@ bool emulate_table_store(struct cpu_regs *regs, uint64_t cr2)
 	index = (unsigned int)(cr2 & PAGE_OFFSET_MASK) / sizeof(whole);
 	whole = ((uint64_t *)mfn_to_va(mfn))[index];
 	whole = (whole & ~mask) | (value << shift & mask);
-	if (model_mod_entry(m, mfn, index, 1, whole, DOMID_SELF, false))
+	if (model_mod_entry(m, mfn, index, 1, whole, MODEL_GUEST, false))
 		return false;
 	regs->rip += insn.at;
 	return true;

@@ -11,22 +11,30 @@ struct guest guest;
 
 int guest_copy_from(void *dst, uint64_t va, size_t n)
 {
-	if (!model_va_ok(&guest.model, va, n) || copy_guest(dst, (const void *)va, n))
+	if (!model_va_ok(&guest.model, va) || copy_guest(dst, (const void *)va, n))
 		return -EFAULT;
 	return 0;
 }
 
 int guest_copy_to(uint64_t va, const void *src, size_t n)
 {
-	if (!model_va_ok(&guest.model, va, n) || copy_guest((void *)va, src, n))
+	if (!model_va_ok(&guest.model, va) || copy_guest((void *)va, src, n))
 		return -EFAULT;
 	return 0;
 }
 
+/*
+ * With m2p_strict an L4 has the M2P only while the kernel runs on it (fill_ro_mpt(), zap_ro_mpt()): a table that was made
+ * under it comes without.
+ */
 void guest_load_cr3(void)
 {
-	mfn_t base = guest.kernel_mode ? guest.model.l4 : guest.model.user_l4;
+	const struct model *m = &guest.model;
+	mfn_t base = guest.kernel_mode ? m->l4 : m->user_l4;
+	uint64_t *l4e = mfn_to_va(base);
 
+	if (m->vm_assist & UINT64_C(1) << VMASST_TYPE_m2p_strict)
+		l4e[M2P_SLOT] = guest.kernel_mode ? m->xen_l4e[M2P_SLOT - XEN_SLOT_FIRST] : 0;
 	write_cr3(mfn_x(base) << PAGE_SHIFT);
 }
 

@@ -39,7 +39,7 @@ void machine_end(unsigned int reason)
 
 static void report_regs(const struct cpu_regs *r)
 {
-	print("(XEN) rip %04lx:%016lx rsp %04lx:%016lx rflags %08lx\n", r->cs & 0xffff, r->rip,
+	print("(XEN) rip %04lx:[<%016lx>] rsp %04lx:%016lx rflags %08lx\n", r->cs & 0xffff, r->rip,
 	      r->ss, r->rsp, r->rflags);
 	print("(XEN) rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", r->rax, r->rbx, r->rcx,
 	      r->rdx);
