@@ -34,11 +34,11 @@
 
 #define RANGES_MAX 64
 
-/* What the machine's firmware says of its memory, as E820 has it. */
+/* What the machine's firmware says of its memory; an entry of E820's, to the byte. */
 struct machine_range {
 	uint64_t start, bytes;
 	uint32_t type;
-};
+} __packed;
 
 struct machine {
 	struct machine_range range[RANGES_MAX];
@@ -118,11 +118,11 @@ static inline uint64_t rdmsr(uint32_t msr)
 /* trap.S */
 
 extern char exception_stubs[], syscall_entry[], guest_iret[];
-extern char copy_guest_insn[], copy_guest_fixup[];
+extern char copy_guest_words[], copy_guest_bytes[], copy_guest_fixup[];
 extern char stack[], stack_top[];
 
 __noreturn void guest_enter(struct cpu_regs *regs);
-size_t copy_guest(void *dst, const void *src, size_t n);
+int copy_guest(void *dst, const void *src, size_t n);
 
 /* The guest's one vCPU: struct domain, struct vcpu and struct pv_vcpu as far as this hypervisor goes. */
 struct guest {

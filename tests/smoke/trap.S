@@ -97,17 +97,24 @@ guest_iret:
 	iretq
 
 /*
- * size_t copy_guest(void *dst, const void *src, size_t n): how many bytes are left, 0 if all were copied. One of the two is the
- * guest's address; a fault there, of whatever kind, goes on at copy_guest_fixup.
+ * int copy_guest(void *dst, const void *src, size_t n): 0, or 1 if not all could be copied. One of the two is the guest's address;
+ * a fault there, of whatever kind, goes on at copy_guest_fixup.
  */
-	.globl	copy_guest, copy_guest_insn, copy_guest_fixup
+	.globl	copy_guest, copy_guest_words, copy_guest_bytes, copy_guest_fixup
 	.type	copy_guest, @function
 copy_guest:
 	mov	%rdx, %rcx
-copy_guest_insn:
+	shr	$3, %rcx
+	and	$7, %edx
+copy_guest_words:
+	rep movsq
+	mov	%edx, %ecx
+copy_guest_bytes:
 	rep movsb
+	xor	%eax, %eax
+	ret
 copy_guest_fixup:
-	mov	%rcx, %rax
+	mov	$1, %eax
 	ret
 	.size	copy_guest, . - copy_guest
 

@@ -30,7 +30,7 @@ static void from_hypervisor(struct cpu_regs *regs)
 	const struct machine_frame *frame;
 	uint64_t cr2;
 
-	if (regs->rip == (uint64_t)copy_guest_insn &&
+	if ((regs->rip == (uint64_t)copy_guest_words || regs->rip == (uint64_t)copy_guest_bytes) &&
 	    (regs->vector == VECTOR_PF || regs->vector == VECTOR_GP)) {
 		regs->rip = (uint64_t)copy_guest_fixup;
 		return;
