@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Decoding, and the end of the program; see fuzz.h. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include "fuzz.h"
-#include <pinion/lib/panic.h>
-#include <pinion/lib/printf.h>
 
 const char *fuzz_input;
 
@@ -61,39 +62,16 @@ uint64_t fuzz_number(struct fuzz *f)
 	return value + (uint64_t)(int8_t)fuzz_u8(f);
 }
 
-static __noreturn void end(const char *file, int line, const char *text)
+void fuzz_abort(const char *file, int line, const char *fmt, ...)
 {
-	(void)fprintf(stderr, "fuzz: %s:%d: %s\n", file, line, text);
+	va_list ap;
+
+	(void)fprintf(stderr, "fuzz: %s:%d: ", file, line);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fprintf(stderr, "\n");
 	if (fuzz_input)
 		(void)fprintf(stderr, "fuzz: input %s\n", fuzz_input);
 	abort();
-}
-
-void fuzz_abort(const char *file, int line, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	end(file, line, text);
-}
-
-void panic_at(const char *file, int line, const char *fmt, ...)
-{
-	char text[512] = "panic: ";
-	size_t said = libc_strlen(text);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text + said, sizeof(text) - said, fmt, ap);
-	va_end(ap);
-	end(file, line, text);
-}
-
-/* cmocka's checks outside of its tests would exit(): that libFuzzer could not tell from an end. */
-__attribute__((constructor)) static void checks_abort(void)
-{
-	(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
 }

@@ -14,13 +14,16 @@
  * byte changed changes one thing. Where the bytes end, zeros follow.
  *
  * What is wrong ends the program by abort(), after one line that says what; a panic() of the kernel is as wrong, for all
- * that a target feeds comes from outside. (The host lane's own checks, behind hypercall.h and in the page pool, abort as
- * well.)
+ * that a target feeds comes from outside (panic.c; and the host lane's own checks, behind hypercall.h and in the page
+ * pool, abort as well).
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
-#include "../host/host.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pinion/lib/compiler.h>
 
 /* The one function of a target, by libFuzzer's name and rules. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -58,7 +61,7 @@ uint64_t fuzz_number(struct fuzz *f);
 
 __noreturn void fuzz_abort(const char *file, int line, const char *fmt, ...) __printf(3, 4);
 
-/* The files that replay.c was given end; what a program that dies says last. NULL: none is being run. */
+/* The file that is being replayed, for the last words of a program that dies; NULL: none. */
 extern const char *fuzz_input;
 
 #endif

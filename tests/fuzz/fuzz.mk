@@ -11,11 +11,12 @@
 #
 # To add a target: write tests/fuzz/fuzz_NAME.c, put NAME into FUZZ_TARGETS and what it needs besides lib/ into FUZZ_SRC_NAME.
 
-FUZZ_TARGETS := start_info e820 options console_ring p2m p2m_boot
+FUZZ_TARGETS := start_info e820 options console_ring elf p2m p2m_boot
 FUZZ_SRC_start_info := boot/start_info.c
 FUZZ_SRC_e820 := boot/memory_map.c boot/map.c
 FUZZ_SRC_options := boot/options.c
 FUZZ_SRC_console_ring := xen/console_ring.c
+FUZZ_SRC_elf := tests/model/elf.c
 FUZZ_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c tests/host/p2m_pool.c
 FUZZ_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c boot/memory_map.c \
 	tests/host/machine.c tests/host/p2m_pool.c
@@ -29,13 +30,14 @@ HOST_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recov
 
 # $(call fuzz_program,FLAVOUR,NAME,SOURCE-OF-MAIN,LINK-OPTIONS)
 define fuzz_program
-$(B)/host/$(1)/fuzz_$(2): $$(call host_objects,$(1),tests/fuzz/fuzz_$(2).c tests/fuzz/fuzz.c $(3) \
+$(B)/host/$(1)/fuzz_$(2): $$(call host_objects,$(1),tests/fuzz/fuzz_$(2).c tests/fuzz/fuzz.c \
+		tests/fuzz/panic.c $(3) \
 		$$(FUZZ_SRC_$(2))) $(B)/host/$(1)/libhost.a
 	$$(call say,HOSTLD,$$@)
 	$$(Q)$$(CC) $$(HOST_$(1)) $(4) -o $$@ $$^ -lcmocka
 
 -include $$(patsubst %.o,%.d,$$(call host_objects,$(1),tests/fuzz/fuzz_$(2).c tests/fuzz/fuzz.c \
-	$(3) $$(FUZZ_SRC_$(2))))
+	tests/fuzz/panic.c $(3) $$(FUZZ_SRC_$(2))))
 endef
 
 $(eval $(call host_flavour,fuzz))

@@ -10,6 +10,7 @@
  * The oracle: an index is what it is, modulo 2^32; if more than the ring would be unread by out_cons, the ring is empty. Text that was
  * accepted lies in the ring, byte by byte, from our own index on; nothing else of the shared page is written.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <pinion/xen/console_ring.h>
 

@@ -12,6 +12,7 @@
  * The oracle is the rule of memory_map.h, in 128-bit numbers, asked at both sides of each border of each entry: there is no
  * other place where it could change its answer.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <xen/xen.h>
 #include <xen/memory.h>

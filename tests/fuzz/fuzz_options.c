@@ -8,6 +8,7 @@
  * The oracle reads the same language in another way. It cuts words off by copying, knows each option's kind from a table of
  * kinds, and numbers in 128 bits. Fields, warnings and what is printed must agree.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <pinion/boot/options.h>
 

@@ -9,6 +9,7 @@
  * The pool's pages are RAM of the tree, above what the operations change; so what a toolstack finds by the frame lists can be
  * compared with the tree.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <pinion/lib/errno.h>
 #include <pinion/xen/hypercall.h>

@@ -12,6 +12,7 @@
  * What must hold for every map: no frame is lost or doubled, each is where Xen now says it is, frames moved from holes only and to
  * no hole, none in use, and the pfns of holes are identity.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <pinion/lib/errno.h>
 #include <pinion/xen/hypercall.h>

@@ -12,6 +12,7 @@
  * The oracle is the text at the head of boot/start_info.c in 128-bit numbers: a start_info is refused exactly if it breaks
  * one of these sentences, and what is accepted lies where it must.
  */
+#include "../host/host.h"
 #include "fuzz.h"
 #include <pinion/boot/start_info.h>
 #include <pinion/lib/errno.h>

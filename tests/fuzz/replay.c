@@ -8,9 +8,12 @@
  * Speaks TAP: one test, of so many inputs, for an input is no test by itself. An input that fails ends the program, whose
  * last words name it; then the test that was planned has no result, and that is a failure.
  */
-#include "fuzz.h"
 #include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sanitizer/common_interface_defs.h>
+#include "fuzz.h"
 
 #define CORPUS "tests/fuzz/corpus/"
 #define PREFIX "fuzz_"
@@ -37,7 +40,7 @@ static void run(const char *path)
 	/* A copy without a byte of room behind it, so that a read beyond the end is seen. */
 	exact = malloc(size ? size : 1);
 	fuzz_check(exact, "no memory");
-	libc_memcpy(exact, data, size);
+	memcpy(exact, data, size);
 	free(data);
 	fuzz_input = path;
 	(void)LLVMFuzzerTestOneInput(exact, size);
@@ -56,11 +59,11 @@ static int run_corpus(const char *name)
 	char path[512];
 	int nr;
 
-	libc_snprintf(path, sizeof(path), CORPUS "%s", name);
+	snprintf(path, sizeof(path), CORPUS "%s", name);
 	nr = scandir(path, &entries, is_file, alphasort);
 	fuzz_check(nr > 0, "%s is missing or empty", path);
 	for (int i = 0; i < nr; i++) {
-		libc_snprintf(path, sizeof(path), CORPUS "%s/%s", name, entries[i]->d_name);
+		snprintf(path, sizeof(path), CORPUS "%s/%s", name, entries[i]->d_name);
 		run(path);
 		free(entries[i]);
 	}
