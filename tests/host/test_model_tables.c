@@ -32,6 +32,23 @@ static void test_l1_fails(void **state)
 	}
 }
 
+/* Bits that no entry may have are found in a table that is promoted as in one that is live. */
+static void test_bad_bits_promoted(void **state)
+{
+	struct kit *kit = kit_bare(&kit_domu);
+	const mfn_t below = kit_page(kit), table = kit_page(kit);
+
+	(void)state;
+	for (enum model_type level = MODEL_L1; level <= MODEL_L4; level++) {
+		kit_set(kit, table, 9, below, LINK_RO | PTE_PSE); /* PAT, of an L1 */
+		assert_int_equal(kit_pin(kit, table, level), -EINVAL);
+		assert_int_equal(kit_frame(kit, table)->type_count, 0);
+		EXPECT_FRAME(kit, below, 1, MODEL_NONE, 0);
+		*kit_pte(kit, table, 9) = 0;
+	}
+	kit_free(kit);
+}
+
 /* An L1 that maps itself: read-only it may, writable it can't, being no longer without a type. */
 static void test_l1_maps_itself(void **state)
 {
@@ -139,6 +156,7 @@ static void test_the_leak(void **state)
 	EXPECT_FRAME(kit, t.table[1], 2, MODEL_L1, 1);
 	assert_int_equal(kit_update(kit, kit->l1, 9, pte_make(l2, LEAF)), -EBUSY);
 	assert_int_equal(kit_pin(kit, l2, MODEL_L1), -EINVAL);
+	assert_int_equal(kit_update(kit, kit->l2, 9, pte_make(l2, LINK_RO)), -EINVAL);
 	/* A raw write into it is none into a plain page. */
 	assert_int_equal(kit_update(kit, l2, 7, 0), -EINVAL);
 
@@ -361,12 +379,12 @@ static void test_xen_slots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_l1_fails),       cmocka_unit_test(test_l1_maps_itself),
-		cmocka_unit_test(test_upper_fails),    cmocka_unit_test(test_the_leak),
-		cmocka_unit_test(test_the_leak_again), cmocka_unit_test(test_finish),
-		cmocka_unit_test(test_self_map),       cmocka_unit_test(test_linear),
-		cmocka_unit_test(test_linear_refused), cmocka_unit_test(test_linear_last_use),
-		cmocka_unit_test(test_xen_slots),
+		cmocka_unit_test(test_l1_fails),	cmocka_unit_test(test_bad_bits_promoted),
+		cmocka_unit_test(test_l1_maps_itself),	cmocka_unit_test(test_upper_fails),
+		cmocka_unit_test(test_the_leak),	cmocka_unit_test(test_the_leak_again),
+		cmocka_unit_test(test_finish),		cmocka_unit_test(test_self_map),
+		cmocka_unit_test(test_linear),		cmocka_unit_test(test_linear_refused),
+		cmocka_unit_test(test_linear_last_use), cmocka_unit_test(test_xen_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

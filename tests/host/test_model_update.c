@@ -376,6 +376,9 @@ static void test_restart(void **state)
 	assert_int_equal(model_mmu_update(&kit->m, args), 0);
 	args[2] = 0;
 	assert_int_equal(model_mmu_update(&kit->m, args), 0);
+	args[1] = MODEL_PREEMPTED;
+	args[3] = 1; /* no such domain, and so no result of Xen's own */
+	assert_int_equal(model_mmu_update(&kit->m, args), -ESRCH);
 	kit_free(kit);
 }
 

@@ -196,12 +196,10 @@ int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t tabl
 	return rc;
 }
 
-void model_put_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table, bool partial,
-		    bool defer)
+void model_put_link(struct model *m, uint64_t pte, mfn_t table, bool partial, bool defer)
 {
 	const mfn_t mfn = pte_mfn(pte);
 
-	ASSERT(level > 1);
 	if (!(pte & PTE_P) || mfn_eq(mfn, table))
 		return;
 	if (defer) { /* one an entry: the call ends, or begins anew, before the next */

@@ -98,8 +98,7 @@ void model_put_leaf(struct model *m, uint64_t pte);
 __must_check int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table,
 				bool keeps_ref);
 /* @partial: the entry is where a promotion failed. @defer: by model_finish(), when the call has done the rest. */
-void model_put_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table, bool partial,
-		    bool defer);
+void model_put_link(struct model *m, uint64_t pte, mfn_t table, bool partial, bool defer);
 
 /* table.c */
 

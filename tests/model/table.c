@@ -111,7 +111,7 @@ void model_demote(struct model *m, mfn_t table, unsigned int level)
 	}
 	for (; i-- > 0; partial = false)
 		if (level < 4 || model_guest_slot(m, i))
-			model_put_link(m, level, pte[i], table, partial, false);
+			model_put_link(m, pte[i], table, partial, false);
 }
 
 /* update_intpte(), as in a release build. */
@@ -172,7 +172,7 @@ static int mod_upper(struct model *m, mfn_t table, uint64_t *pte, unsigned int l
 		return MODEL_CRASHED;
 	}
 	store(pte, new, preserve_ad);
-	model_put_link(m, level, old, table, false, true);
+	model_put_link(m, old, table, false, true);
 	return 0;
 }
 

@@ -47,7 +47,7 @@ bool model_walk(struct model *m, uint64_t va, mfn_t *mfn, uint64_t *rights, unsi
 
 	*rights = PTE_RW | PTE_US;
 	*mfn = INVALID_MFN;
-	for (*level = 4; *level > 0; --*level) {
+	for (*level = 4;; --*level) {
 		const uint64_t *page;
 		uint64_t pte;
 
@@ -225,7 +225,7 @@ long model_mmu_update(struct model *m, const uint64_t *args)
 		return (int32_t)p.foreigndom;
 	do {
 		rc = update_pass(m, &p);
-	} while (p.count && !m->crashed);
+	} while (p.count);
 	return rc;
 }
 
