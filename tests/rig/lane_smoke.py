@@ -3,17 +3,21 @@
 Lane smoke: bare QEMU, no Xen at all.
 
     qemu -kernel smoke.elf -initrd pinion.elf -append "memory=128M -- command line"    run()
+    qemu -kernel smoke.elf -initrd smoke-guest.elf                                      second()
     qemu -kernel pinion.elf                                                             refuse()
 
 run(): the guest, unmodified, on the hypervisor of tests/smoke: Xen's rules as the model has them, the CPU
 walking the guest's tables. It is the guest's dom0, so its console is the serial line. How the guest ended says
 QEMU's exit status, by the isa-debug-exit device.
 
+second(): another guest (tests/smoke/guest), for what the first does not ask of its hypervisor, user mode above all.
+
 refuse(): the kernel alone. It has to say one clear sentence on the serial port, and to end QEMU with
 a status of its own (docs/console.md).
 """
 
 import os
+import re
 import time
 
 import lane_dom0
@@ -27,6 +31,7 @@ _DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
 # tests/smoke/report.c gives the device 16 + SHUTDOWN_*, and QEMU doubles it and adds 1.
 _ENDED = {33: 'poweroff', 35: 'reboot', 37: 'suspend', 39: 'crash'}
 _PANIC = 63  # the hypervisor's own
+_SECOND = re.compile(r'second guest: [1-9][0-9]* checks, 0 failed')
 
 SENTENCE = b'Pinion needs Xen PV: boot it as a domU of type = "pv", or as Xen\'s initial domain.'
 _STATUS = 85  # isa-debug-exit makes (value << 1) | 1 of 0x2a
@@ -34,11 +39,11 @@ _LIMIT = 20
 MEMORIES = (16, 256, 5120)
 
 
-def _arguments(cfg, cmdline):
+def _arguments(cfg, cmdline, guest=None):
     # What the hypervisor takes for itself, and a heap for the guest to ask of.
     machine = cfg.memory + 64 + cfg.memory // 16
     words = f'memory={cfg.memory}M {cfg.xen_args} -- {cmdline}'
-    return ['-m', str(machine), '-kernel', cfg.hypervisor, '-initrd', cfg.kernel,
+    return ['-m', str(machine), '-kernel', cfg.hypervisor, '-initrd', guest or cfg.kernel,
             '-append', words] + _DEBUG_EXIT
 
 
@@ -73,6 +78,29 @@ def boot(cfg, serial_log, cmdline, screen, _smp=None):
 def run(cfg, name='smoke', **kwargs):
     """The guest until every test had its turn: as lane_dom0.run()."""
     return lane_dom0.run(cfg, name, lane='smoke', boot_one=boot, **kwargs)
+
+
+def second(cfg, quiet=False):
+    """The second guest's own checks: a Verdict of one test."""
+    logs, screen = cfg.logs('second'), Screen(cfg.verbose, shared=True, quiet=quiet)
+    log, lines, deadline = b'', [], time.monotonic() + _LIMIT
+    guest = os.path.join(cfg.build, 'smoke-guest.elf')
+    word, why = 'HANG', f'no end in {_LIMIT} s'
+    with Qemu(cfg, _arguments(cfg, '', guest), os.path.join(logs, 'serial.log')) as qemu:
+        while time.monotonic() < deadline:
+            data = qemu.pump(0.1)
+            if data is None:
+                ended, why = _ended(qemu, log)
+                good = ended == 'poweroff' and lines and _SECOND.fullmatch(lines[-1])
+                word, why = ('SUCCESS', '') if good else ('FAILURE', why or f'ended by {ended}')
+                break
+            log += data
+            lines += screen.feed(data)
+    failed = [line for line in lines if ': got ' in line]
+    test = TestResult('second_guest', 'pass' if word == 'SUCCESS' else 'fail',
+                      '\n'.join([why, *failed]).strip())
+    stage(f'second guest: {word} {test.message}'.rstrip())
+    return verdicts.Verdict(word, test.message, [test], lane='second', plan=1)
 
 
 def _refuse(cfg, memory, serial_log, quiet):

@@ -235,6 +235,7 @@ def check(cfg, lane):
     began = time.monotonic()
     if lane == 'smoke':
         outcomes = {'bare': lane_smoke.refuse(cfg, quiet=True)}
+        outcomes['second'] = lane_smoke.second(cfg, quiet=True)
         outcomes['smoke'] = _suite(cfg, 'smoke', lane_smoke)
     elif lane == 'dom0':
         outcomes = {'dom0': _suite(cfg, 'dom0', lane_dom0)}

@@ -12,7 +12,7 @@
  *   model_ops.c         what the model asks of the machine: pages, copies, flushes
  *   report.c            the hypervisor's own words, and the end
  *
- * It knows nothing of any particular guest. What is left out, and that it is answered with -ENOSYS: event channels, timers,
+ * It knows nothing of any particular guest: tests/smoke/guest is a second one, for what Pinion does not ask for. What is left out, and that it is answered with -ENOSYS: event channels, timers,
  * physdev, grants. One CPU, interrupts off in ring 0, and none come: the PICs are masked.
  */
 #ifndef PINION_TESTS_SMOKE_H

@@ -26,4 +26,17 @@ $(B)/smoke.elf: $(SMOKE_OBJECTS) $(B)/smoke.lds
 	$(Q)ld -m elf_x86_64 -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings \
 		--no-relax -T $(B)/smoke.lds -Map=$(B)/smoke.map --orphan-handling=error -o $@ $(SMOKE_OBJECTS)
 
+# The second guest: an image of its own, compiled as the kernel is.
+SMOKE_GUEST_SOURCES := $(sort $(wildcard tests/smoke/guest/*.c tests/smoke/guest/*.S lib/*.c))
+SMOKE_GUEST_OBJECTS := $(patsubst %,$(B)/obj/%.o,$(filter-out %.lds.S,$(SMOKE_GUEST_SOURCES)))
+
+$(B)/smoke-guest.lds: tests/smoke/guest/guest.lds.S $(B)/flags
+	$(Q)$(CC) -E -P -x c -D__ASSEMBLY__ $(INCLUDES) -MMD -MP -MT $@ -MF $@.d $< -o $@
+
+$(B)/smoke-guest.elf: $(SMOKE_GUEST_OBJECTS) $(B)/smoke-guest.lds
+	$(call say,LD,$@)
+	$(Q)ld -m elf_x86_64 -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --fatal-warnings \
+		-T $(B)/smoke-guest.lds --orphan-handling=error -o $@ $(SMOKE_GUEST_OBJECTS)
+
+-include $(SMOKE_GUEST_OBJECTS:.o=.d) $(B)/smoke-guest.lds.d
 -include $(SMOKE_OBJECTS:.o=.d) $(B)/smoke.lds.d
