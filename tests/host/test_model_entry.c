@@ -189,6 +189,7 @@ static void test_foreign_frames(void **state)
 /* What Xen shares with the guest may be mapped, writable too, but as RAM: cacheability is -EACCES, and nothing is kept of it. */
 static void test_shared_frame(void **state)
 {
+	static const uint64_t kinds[] = { PTE_PAT, PTE_PCD, PTE_PWT };
 	struct kit *kit = kit_new(&kit_dom0);
 
 	(void)state;
@@ -200,6 +201,12 @@ static void test_shared_frame(void **state)
 			 -EACCES);
 	assert_int_equal(kit_update(kit, kit->l1, 4, pte_make(kit->data, LEAF_RO | PTE_PAT)), 0);
 	EXPECT_FRAME(kit, KIT_SHARED, 2, MODEL_WRITABLE, 2);
+	/* Also where it is mapped already, and only that would change. */
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		assert_int_equal(kit_update(kit, kit->l1, 3, pte_make(KIT_SHARED, LEAF | kinds[i])),
+				 -EACCES);
+		assert_true(*kit_pte(kit, kit->l1, 3) == pte_make(KIT_SHARED, LEAF | PTE_G));
+	}
 	assert_int_equal(kit_update(kit, kit->l1, 3, 0), 0);
 	EXPECT_FRAME(kit, KIT_SHARED, 1, MODEL_WRITABLE, 1);
 	kit_free(kit);

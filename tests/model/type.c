@@ -79,7 +79,7 @@ int model_get_type(struct model *m, mfn_t mfn, enum model_type type)
 	if (!resumed) {
 		f->nr_validated = 0;
 		f->partial_flags = false;
-		f->linear_pt_count = 0;
+		ASSERT(f->linear_pt_count == 0);
 	}
 	rc = promote(m, mfn, type);
 	if (resumed)
@@ -120,7 +120,7 @@ static void demote(struct model *m, mfn_t mfn, struct model_frame *linear_parent
 	f->validated = false;
 	f->partial = false;
 	model_demote(m, mfn, f->type);
-	if (linear_parent && !was_partial)
+	if (linear_parent)
 		unlink_linear(f, linear_parent);
 	f->stamp = m->flush_clock;
 	f->type_count--;
@@ -135,9 +135,7 @@ void model_put_type_of(struct model *m, mfn_t mfn, bool partial, mfn_t parent)
 
 	if (above && above->type != f->type)
 		above = NULL; /* an ordinary link: of the level below */
-	if (partial && !f->partial)
-		return; /* nothing was taken */
-	ASSERT(partial ? f->type_count == 1 : f->type_count > 0 && f->validated);
+	ASSERT(f->type_count > 0 && f->partial == partial && f->validated == !partial);
 
 	if (f->type_count == 1 && is_table(f->type)) {
 		demote(m, mfn, above);
