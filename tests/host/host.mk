@@ -25,8 +25,9 @@ HOST_PLAIN_TESTS := string printf
 HOST_SRC_options := boot/options.c
 HOST_SRC_options_random := boot/options.c
 HOST_SRC_memory_map := boot/memory_map.c
-# Tests of the model itself; they join the list when all of it is there.
+# Tests of the model itself.
 HOST_MODEL_TESTS := model_types model_tables model_entry model_update model_va model_random
+HOST_TESTS += $(HOST_MODEL_TESTS) domain
 $(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_SRC_$(t) := tests/host/model_kit.c))
 HOST_SRC_model_entry += arch/x86/pte.c
 $(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_MODEL_$(t) := y))

@@ -156,7 +156,7 @@ void model_put_page(struct model *m, mfn_t mfn)
 	struct model_frame *f = model_frame(m, mfn);
 
 	ASSERT(f->count > 0);
-	if (--f->count == 0)
+	if (--f->count == 0 && !f->xen_heap) /* a frame of Xen's own is only lost to the guest */
 		free_page(m, mfn);
 }
 

@@ -8,7 +8,7 @@
  *   table.c     promotion, demotion, one entry of a live table              promote_l1_table ..., mod_l1_entry ...
  *   update.c    mmu_update, update_va_mapping                               do_mmu_update, do_update_va_mapping
  *   ext.c       mmuext_op                                                   do_mmuext_op
- *   memory.c    memory_op                                                   do_memory_op, common/memory.c
+ *   memory.c    memory_op; memory_exchange.c its exchange                    do_memory_op, common/memory.c
  *   segment.c   set_gdt, update_descriptor, LDT                             pv/descriptor-tables.c
  *   call.c      the dispatcher, multicall, vm_assist                        pv/hypercall.c, common/multicall.c
  *   check.c     the invariants
@@ -21,6 +21,9 @@
 
 /* What a call ends with, to nobody's ears, once the guest has been crashed. */
 #define MODEL_CRASHED (-1000)
+
+/* What vm_assist may set (PV64_VM_ASSIST_MASK): all but m2p_strict are old, and most do nothing. */
+#define MODEL_VM_ASSISTS (UINT64_C(0x3f) | UINT64_C(1) << VMASST_TYPE_m2p_strict)
 
 /* In the count of mmu_update and mmuext_op: the call has begun anew (MMU_UPDATE_PREEMPTED). */
 #define MODEL_PREEMPTED (UINT32_C(1) << 31)
@@ -123,6 +126,9 @@ __must_check int model_mod_entry(struct model *m, mfn_t table, unsigned int inde
 __must_check bool model_pg_owner(const struct model *m, domid_t domid, enum model_owner *owner);
 bool model_may_target(const struct model *m, enum model_owner owner);
 
+/* vcpumask_to_pcpumask() of a guest with one vCPU: whether the bitmap at @va names it. 0 or -EFAULT. */
+__must_check int model_read_vcpus(struct model *m, uint64_t va, bool *named);
+
 /* The calls; each is Xen's hypercall of that name with its registers. */
 long model_mmu_update(struct model *m, const uint64_t *args);
 long model_update_va_mapping(struct model *m, const uint64_t *args);
@@ -137,9 +143,27 @@ long model_vm_assist(struct model *m, const uint64_t *args);
 /* segment.c: the promotion of a frame of descriptors (validate_segdesc_page()); 0 or -EINVAL. */
 __must_check int model_promote_segdesc(struct model *m, mfn_t mfn);
 
-/* segment.c: SET_LDT of mmuext_op, and dropping shadow LDT frames (invalidate_shadow_ldt()). */
+/* segment.c: SET_LDT of mmuext_op, and dropping what is mapped of the LDT (pv_destroy_ldt()): whether that was anything. */
 __must_check int model_set_ldt(struct model *m, uint64_t base, unsigned int ents);
 bool model_drop_ldt(struct model *m);
+
+/* memory.c. In a command of memory_op: how many extents earlier passes have done stands above this bit. */
+#define MODEL_MEMOP_SHIFT 6
+
+/* The largest extents that the guest may ask for (max_order()). */
+unsigned int model_max_order(const struct model *m);
+/* The domain of that number, the guest's own included (rcu_lock_domain_by_any_id()); false where there is none. */
+__must_check bool model_any_domain(const struct model *m, domid_t domid, enum model_owner *owner);
+/* Whether the node in @flags may be asked for (propagate_node()). *@elsewhere: it must be one that this machine has not. */
+__must_check bool model_node_ok(const struct model *m, uint32_t flags, bool *elsewhere);
+/* Frames have to be below this by the address bits in @flags; 0: by too few of them. */
+uint64_t model_mfn_limit(const struct model *m, uint32_t flags);
+/* The first free extent from frame @from, a multiple of its size, to below @limit, or INVALID_MFN. */
+mfn_t model_find_extent(const struct model *m, unsigned int order, uint64_t limit, uint64_t from);
+/* A free extent becomes the guest's, its M2P entries ~0. */
+void model_give_extent(struct model *m, mfn_t mfn, unsigned int order);
+/* memory_exchange.c */
+long model_memory_exchange(struct model *m, uint64_t va);
 
 /* A frame of the heap for the guest, or INVALID_MFN (alloc_domheap_page()); contents undefined. */
 mfn_t model_alloc(struct model *m);

@@ -68,6 +68,7 @@ struct model_frame {
 		nr_validated; /* nr_validated_ptes: entries got so far, of a partly validated table */
 	bool partial_flags; /* PTF_partial_set: entry nr_validated has its reference, its table is half done too */
 	bool xen_heap; /* PGC_xen_heap: shared with the guest, never freed (shared_info) */
+	bool stolen;   /* by an exchange under way (steal_page()); false between calls */
 	/* linear_pt_count: entries in it that map a table of its own level, or (negative) tables of its level that map it. */
 	int16_t linear_pt_count;
 	uint64_t
@@ -89,11 +90,14 @@ struct model_ops {
 	/* The guest's translations go: all of them, or those of @va's page. Called only where Xen flushes. */
 	void (*flush_all)(struct model *m);
 	void (*flush_va)(struct model *m, uint64_t va);
-	/* m->l4 (or m->user_l4) has changed by a call; a flush of all goes with it. */
+	/* m->l4 is to be the CPU's base, changed or not; a flush of all follows. m->user_l4 counts at the next change of mode. */
 	void (*load_base)(struct model *m);
-	/* m->gdt_* or m->ldt_* have changed. May be NULL. */
+	/* m->gdt_* or m->ldt_* have changed, but for frames of the LDT that a new base pointer drops. May be NULL. */
 	void (*load_descriptors)(struct model *m);
-	/* A hypercall that is not about memory; -ENOSYS for one that the embedder does not know either. */
+	/*
+	 * A hypercall that is not about memory, or a command of memory_op that the model does not know; -ENOSYS for what the embedder
+	 * does not know either.
+	 */
 	long (*other)(struct model *m, unsigned int nr, const uint64_t *args);
 	/* The guest must die, as Xen's domain_crash() has it; @why says what it did. Does not return into the guest. */
 	void (*crash)(struct model *m, const char *why);
@@ -112,7 +116,18 @@ struct model_profile {
 
 #define MODEL_XEN_SLOTS 16 /* at most */
 
-#define MODEL_GDT_FRAMES 16
+#define MODEL_GDT_FRAMES  16
+#define MODEL_GDT_ENTRIES 7168 /* FIRST_RESERVED_GDT_ENTRY: Xen's own are behind */
+#define MODEL_LDT_FRAMES  16
+#define MODEL_LDT_ENTRIES 8192
+
+/* An entry of a memory map (struct e820entry), as memory_op gives it. */
+struct model_region {
+	uint64_t addr, size;
+	uint32_t type;
+} __packed;
+
+#define MODEL_REGIONS 32
 
 struct model {
 	const struct model_ops *ops;
@@ -139,8 +154,17 @@ struct model {
 	uint64_t ldt_base;
 	unsigned int ldt_ents;
 	mfn_t ldt_frame
-		[MODEL_GDT_FRAMES]; /* shadow LDT: frames that are mapped, INVALID_MFN where not yet */
+		[MODEL_LDT_FRAMES]; /* shadow LDT: frames that are mapped, INVALID_MFN where not yet */
 	uint64_t vm_assist;
+	bool in_multicall;
+	/*
+	 * The guest's memory map, of which there may be none (d->arch.e820; a domU's toolstack sets one), and the machine's, for a
+	 * dom0. Both are the embedder's to fill in after model_init().
+	 */
+	struct model_region map[MODEL_REGIONS];
+	uint32_t nr_regions;
+	const struct model_region *machine_map;
+	uint32_t nr_machine_regions;
 	uint64_t next_free; /* where the search for a frame of the heap goes on */
 	/*
 	 * v->arch.old_guest_table: a table whose last use is dropped when the call has done its work, or one whose promotion
@@ -189,6 +213,12 @@ long model_hypercall(struct model *m, unsigned int nr, const uint64_t args[6]);
  * PTE_NX as in <pinion/arch/pte.h>). Returns false if an entry is not present; *@level is then the level of that entry.
  */
 bool model_walk(struct model *m, uint64_t va, mfn_t *mfn, uint64_t *rights, unsigned int *level);
+
+/*
+ * The CPU has read the LDT at @offset bytes and found nothing mapped: gives that frame its type and maps it. False if it can't be: the
+ * guest gets the fault (pv_map_ldt_shadow_page() in pv/mm.c).
+ */
+bool model_map_ldt(struct model *m, uint64_t offset);
 
 /*
  * The invariants, from the tables themselves: every count is the number of its references, no frame is writable and a

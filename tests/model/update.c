@@ -229,8 +229,7 @@ long model_mmu_update(struct model *m, const uint64_t *args)
 	return rc;
 }
 
-/* vcpumask_to_pcpumask() of a guest with one vCPU: whether the bitmap at @va names it. */
-static int read_bitmap(struct model *m, uint64_t va, bool *named)
+int model_read_vcpus(struct model *m, uint64_t va, bool *named)
 {
 	uint64_t bitmap = 0;
 	int rc = m->ops->copy_from(m, &bitmap, va, sizeof(bitmap));
@@ -250,7 +249,7 @@ static int flush_after(struct model *m, uint64_t va, uint64_t flags)
 	if (what != UVMF_TLB_FLUSH && what != UVMF_INVLPG)
 		return 0;
 	if (who != UVMF_LOCAL && who != UVMF_ALL)
-		rc = read_bitmap(m, who, &named);
+		rc = model_read_vcpus(m, who, &named);
 	if (named && what == UVMF_TLB_FLUSH)
 		model_flush(m);
 	else if (named)
