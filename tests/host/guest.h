@@ -88,6 +88,9 @@ void machine_stop(void);
 /* The model, for looks; NULL without a machine. */
 struct model *machine_model(void);
 
+/* model_check(), its complaints printed; ends the program's test if there are any. */
+void machine_check(void);
+
 /* Why the last run ended as MACHINE_KILLED. */
 const char *machine_why(void);
 

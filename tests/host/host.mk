@@ -7,7 +7,7 @@
 #   tests/host/test_NAME.c ----------------+
 #
 # A kernel source is compiled as in the kernel (freestanding, without the libc's headers), but for
-# this machine's user space, with the headers of tests/host/machine in place of those through which
+# this machine's user space, with the headers of tests/host/alone in place of those through which
 # mm/ knows the machine. Functions that the libc has too get other names on the way: rename.h is
 # included before anything else and makes memcpy pinion_memcpy, so that a test can call both. (A
 # memcpy that the compiler itself puts in is the libc's, and of no interest here.)
@@ -39,6 +39,8 @@ HOST_SRC_elf := tests/model/elf.c
 HOST_SRC_domain := boot/start_info.c tests/host/domain_kit.c
 HOST_MODEL_domain := yes
 
+include tests/host/vm.mk
+
 HOST_LIB := $(wildcard lib/*.c) tests/host/host.c tests/host/console.c
 HOST_SECONDS ?= 120
 
@@ -47,8 +49,8 @@ MODEL_SRC := $(wildcard tests/model/*.c)
 
 HOST_CFLAGS := -std=gnu11 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARNINGS) $(DEFINES)
 HOST_KERNEL_CFLAGS := -ffreestanding -nostdinc -isystem $(CC_INCLUDE) -isystem $(B)/include \
-	-Itests/host/machine -Iinclude -include tests/host/rename.h
-HOST_TEST_CFLAGS := -isystem $(B)/include -Itests/host/machine -Iinclude
+	-Itests/host/alone -Iinclude -include tests/host/rename.h
+HOST_TEST_CFLAGS := -isystem $(B)/include -Itests/host/alone -Iinclude
 HOST_san := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 HOST_plain := -O2
 HOST_cov := -O0 --coverage

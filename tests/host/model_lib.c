@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the model's copy of lib/ needs of its surroundings. The model and its copy are linked by themselves and show
+ * nothing but the model's own names: the program has the kernel's lib/ too, in the image.
+ */
+#include <pinion/lib/panic.h>
+#include <pinion/lib/print.h>
+#include <pinion/lib/printf.h>
+
+/* The libc's. */
+long write(int fd, const void *bytes, size_t n);
+__noreturn void abort(void);
+
+void console_write(const char *s, size_t n)
+{
+	if (write(2, s, n) < 0)
+		abort();
+}
+
+void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	print("the model: %s:%d: %s\n", file, line, text);
+	abort();
+}
