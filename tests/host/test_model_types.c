@@ -36,6 +36,20 @@ static void test_last_reference(void **state)
 	kit_free(kit);
 }
 
+/* A guest that gives up the page that Xen shares with it loses it, and Xen does not: no page of the heap (free_domheap_pages()). */
+static void test_shared_given_up(void **state)
+{
+	struct kit *kit = kit_bare(&kit_domu);
+
+	(void)state;
+	kit_frame(kit, KIT_SHARED)->allocated = false;
+	model_put_page(&kit->m, KIT_SHARED);
+	EXPECT_FRAME(kit, KIT_SHARED, 0, MODEL_WRITABLE, 1);
+	assert_int_not_equal(kit_frame(kit, KIT_SHARED)->owner, MODEL_NOBODY);
+	assert_false(model_get_page(&kit->m, KIT_SHARED));
+	kit_free(kit);
+}
+
 /* Whose frames a reference can be taken to: the guest's and what Xen shares with it, not others', Xen's, dom_io's or none. */
 static void test_owners(void **state)
 {
@@ -300,11 +314,17 @@ static void test_release_of_tables(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_last_reference), cmocka_unit_test(test_owners),
-		cmocka_unit_test(test_alloc),	       cmocka_unit_test(test_one_type),
-		cmocka_unit_test(test_validated_anew), cmocka_unit_test(test_promotion_recursive),
-		cmocka_unit_test(test_start_refused),  cmocka_unit_test(test_sharing),
-		cmocka_unit_test(test_pin_and_link),   cmocka_unit_test(test_release_of_tables),
+		cmocka_unit_test(test_last_reference),
+		cmocka_unit_test(test_shared_given_up),
+		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_alloc),
+		cmocka_unit_test(test_one_type),
+		cmocka_unit_test(test_validated_anew),
+		cmocka_unit_test(test_promotion_recursive),
+		cmocka_unit_test(test_start_refused),
+		cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_pin_and_link),
+		cmocka_unit_test(test_release_of_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
