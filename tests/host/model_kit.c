@@ -206,7 +206,7 @@ long kit_update(struct kit *kit, mfn_t table, unsigned int index, uint64_t pte)
 
 int kit_pin(struct kit *kit, mfn_t table, enum model_type level)
 {
-	int rc = model_get_page_and_type(&kit->m, table, level, false);
+	int rc = model_get_page_and_type(&kit->m, table, level);
 
 	if (!rc)
 		kit_frame(kit, table)->pinned = true;

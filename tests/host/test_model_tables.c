@@ -197,7 +197,7 @@ static void test_finish(void **state)
 
 	(void)state;
 	kit_set(kit, t.table[3], 2, KIT_OTHER, LINK);
-	assert_int_equal(model_get_page_and_type(m, t.table[4], MODEL_L4, false), -EINVAL);
+	assert_int_equal(model_get_page_and_type(m, t.table[4], MODEL_L4), -EINVAL);
 	assert_true(mfn_eq(m->old_table, t.table[4]));
 	assert_int_equal(kit_frame(kit, t.table[4])->count, 3);
 	assert_true(kit_frame(kit, t.table[4])->partial);

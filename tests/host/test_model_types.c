@@ -18,7 +18,7 @@ static void test_last_reference(void **state)
 	EXPECT_FRAME(kit, mfn, 1, MODEL_NONE, 0);
 	assert_int_equal(kit->m.m2p[mfn_x(mfn)], 1000 + mfn_x(mfn));
 	assert_int_equal(kit->m.tot_pages, 1);
-	assert_int_equal(model_get_page_and_type(&kit->m, mfn, MODEL_WRITABLE, false), 0);
+	assert_int_equal(model_get_page_and_type(&kit->m, mfn, MODEL_WRITABLE), 0);
 	EXPECT_FRAME(kit, mfn, 2, MODEL_WRITABLE, 1);
 
 	kit_frame(kit, mfn)->allocated = false; /* as decrease_reservation does */
@@ -69,7 +69,7 @@ static void test_owners(void **state)
 	assert_false(model_get_page(m, KIT_OTHER));
 	assert_false(model_get_page(m, _mfn(KIT_FRAMES)));
 	assert_false(model_get_page(m, INVALID_MFN));
-	assert_int_equal(model_get_page_and_type(m, KIT_OTHER, MODEL_WRITABLE, false), -EINVAL);
+	assert_int_equal(model_get_page_and_type(m, KIT_OTHER, MODEL_WRITABLE), -EINVAL);
 	EXPECT_FRAME(kit, KIT_OTHER, 1, MODEL_NONE, 0);
 	EXPECT_PANIC(model_give(m, KIT_XEN, MODEL_GUEST, 0), "MODEL_NOBODY");
 	EXPECT_PANIC(model_share(m, KIT_XEN), "MODEL_NOBODY");
@@ -126,39 +126,39 @@ static void test_one_type(void **state)
 	const mfn_t mfn = kit_page(kit);
 
 	(void)state;
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), 0);
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
 	EXPECT_FRAME(kit, mfn, 3, MODEL_WRITABLE, 2);
 	for (enum model_type t = MODEL_L1; t <= MODEL_SEGDESC; t++) {
-		assert_int_equal(model_get_page_and_type(m, mfn, t, false), -EINVAL);
+		assert_int_equal(model_get_page_and_type(m, mfn, t), -EINVAL);
 		EXPECT_FRAME(kit, mfn, 3, MODEL_WRITABLE, 2);
 	}
 	model_put_page_and_type(m, mfn);
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1, false), -EINVAL);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1), -EINVAL);
 	model_put_page_and_type(m, mfn);
 	EXPECT_FRAME(kit, mfn, 1, MODEL_WRITABLE, 0);
 
 	/* The same again needs nothing; another flushes, once; and back. */
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
 	model_put_page_and_type(m, mfn);
 	assert_int_equal(kit->flushes, 0);
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1), 0);
 	assert_int_equal(kit->flushes, 1);
 	EXPECT_FRAME(kit, mfn, 2, MODEL_L1, 1);
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), -EINVAL);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), -EINVAL);
 	model_put_page_and_type(m, mfn);
 	EXPECT_FRAME(kit, mfn, 1, MODEL_L1, 0);
 	model_flush(m);
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
 	assert_int_equal(kit->flushes, 2); /* the test's own was enough */
 
 	/* What counts is when the last use ended. */
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
 	model_put_page_and_type(m, mfn);
 	model_flush(m);
 	model_put_page_and_type(m, mfn);
 	kit->flushes = 0;
-	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1, false), 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1), 0);
 	assert_int_equal(kit->flushes, 1);
 	model_put_page_and_type(m, mfn);
 	EXPECT_PANIC(model_put_type(m, mfn), "type_count");
@@ -174,12 +174,12 @@ static void test_validated_anew(void **state)
 
 	(void)state;
 	kit_set(kit, l1, 511, data, LEAF_RO);
-	assert_int_equal(model_get_page_and_type(m, l1, MODEL_L1, false), 0);
+	assert_int_equal(model_get_page_and_type(m, l1, MODEL_L1), 0);
 	EXPECT_FRAME(kit, data, 2, MODEL_NONE, 0);
 	model_put_page_and_type(m, l1);
 	EXPECT_FRAME(kit, data, 1, MODEL_NONE, 0);
 	kit_set(kit, l1, 511, KIT_OTHER, LEAF_RO);
-	assert_int_equal(model_get_page_and_type(m, l1, MODEL_L1, false), -EBUSY);
+	assert_int_equal(model_get_page_and_type(m, l1, MODEL_L1), -EBUSY);
 	EXPECT_FRAME(kit, l1, 1, MODEL_NONE, 0);
 	kit_free(kit);
 }

@@ -184,13 +184,13 @@ static bool get_linear(struct model *m, unsigned int level, uint64_t pte, mfn_t 
 	return true;
 }
 
-int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table, bool keeps_ref)
+int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table)
 {
 	int rc;
 
 	if (model_bad_bits(m, level, pte))
 		return -EINVAL;
-	rc = model_get_page_and_type(m, pte_mfn(pte), (enum model_type)(level - 1), keeps_ref);
+	rc = model_get_page_and_type(m, pte_mfn(pte), (enum model_type)(level - 1));
 	if (rc == -EINVAL && get_linear(m, level, pte, table))
 		rc = 0;
 	return rc;

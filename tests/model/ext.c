@@ -75,7 +75,7 @@ static int new_base(struct model *m, mfn_t mfn)
 	const mfn_t old = m->l4;
 
 	if (!mfn_eq(old, mfn)) {
-		int rc = model_get_page_and_type(m, mfn, MODEL_L4, false);
+		int rc = model_get_page_and_type(m, mfn, MODEL_L4);
 
 		if (rc)
 			return rc;
@@ -100,7 +100,7 @@ static int new_user_base(struct model *m, uint64_t number)
 	if (number ? mfn_eq(mfn, old) : mfn_eq(old, INVALID_MFN))
 		return 0;
 	if (number) {
-		int rc = model_get_page_and_type(m, mfn, MODEL_L4, false);
+		int rc = model_get_page_and_type(m, mfn, MODEL_L4);
 
 		if (rc)
 			return rc;

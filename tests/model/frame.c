@@ -92,11 +92,11 @@ void model_share(struct model *m, mfn_t mfn)
 
 int model_start(struct model *m, mfn_t l4)
 {
-	int rc = model_get_page_and_type(m, l4, MODEL_L4, false);
+	int rc = model_get_page_and_type(m, l4, MODEL_L4);
 
 	if (!rc) { /* the pin's, and the one of CR3 */
 		model_frame(m, l4)->pinned = true;
-		rc = model_get_page_and_type(m, l4, MODEL_L4, false);
+		rc = model_get_page_and_type(m, l4, MODEL_L4);
 	}
 	model_finish(m);
 	if (rc)

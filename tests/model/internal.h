@@ -53,12 +53,8 @@ __must_check int model_get_type(struct model *m, mfn_t mfn, enum model_type type
 /* One less (put_page_type()). */
 void model_put_type(struct model *m, mfn_t mfn);
 
-/*
- * Both, undone together (get_page_and_type_from_mfn(), put_page_and_type()). @keeps_ref: PTF_partial_set, the caller's entry has its
- * reference already.
- */
-__must_check int model_get_page_and_type(struct model *m, mfn_t mfn, enum model_type type,
-					 bool keeps_ref);
+/* Both, undone together (get_page_and_type_from_mfn(), put_page_and_type()). */
+__must_check int model_get_page_and_type(struct model *m, mfn_t mfn, enum model_type type);
 void model_put_page_and_type(struct model *m, mfn_t mfn);
 
 /* The use by an entry of the table @parent, or by a half-done promotion if @partial (_put_page_type()). */
@@ -96,10 +92,8 @@ void model_put_leaf(struct model *m, uint64_t pte);
 
 /*
  * What a present entry of @table, of @level 2 to 4, links gets a reference and its type, or becomes a linear use (get_page_from_l2e() ..).
- * @keeps_ref: as for model_get_page_and_type().
  */
-__must_check int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table,
-				bool keeps_ref);
+__must_check int model_get_link(struct model *m, unsigned int level, uint64_t pte, mfn_t table);
 /* @partial: the entry is where a promotion failed. @defer: by model_finish(), when the call has done the rest. */
 void model_put_link(struct model *m, uint64_t pte, mfn_t table, bool partial, bool defer);
 

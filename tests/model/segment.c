@@ -95,7 +95,7 @@ long model_set_gdt(struct model *m, const uint64_t *args)
 		return -EFAULT;
 
 	for (i = 0; i < nr; i++) {
-		if (model_get_page_and_type(m, _mfn(mfns[i]), MODEL_SEGDESC, false) == 0)
+		if (model_get_page_and_type(m, _mfn(mfns[i]), MODEL_SEGDESC) == 0)
 			continue;
 		while (i-- > 0)
 			model_put_page_and_type(m, _mfn(mfns[i]));
@@ -176,7 +176,7 @@ bool model_map_ldt(struct model *m, uint64_t offset)
 	if (offset / sizeof(uint64_t) >= m->ldt_ents || !mfn_eq(m->ldt_frame[i], INVALID_MFN))
 		return false;
 	if (!model_walk(m, m->ldt_base + offset, &mfn, &rights, &level) || level != 1 ||
-	    model_get_page_and_type(m, mfn, MODEL_SEGDESC, false))
+	    model_get_page_and_type(m, mfn, MODEL_SEGDESC))
 		return false;
 	m->ldt_frame[i] = mfn;
 	load_descriptors(m);

@@ -69,19 +69,18 @@ static int promote_upper(struct model *m, mfn_t table, unsigned int level)
 {
 	struct model_frame *f = model_frame(m, table);
 	uint64_t *pte = m->ops->page(m, table);
-	bool keeps_ref = f->partial_flags;
 
-	for (unsigned int i = f->nr_validated; i < TABLE_ENTRIES; i++, keeps_ref = false) {
+	ASSERT(!f->partial_flags); /* an L2, if half done before: tables below that are never */
+	for (unsigned int i = f->nr_validated; i < TABLE_ENTRIES; i++) {
 		int rc = 0;
 
 		if (level == 4 && !model_guest_slot(m, i))
 			continue;
 		if (pte[i] & PTE_P)
-			rc = model_get_link(m, level, pte[i], table, keeps_ref);
+			rc = model_get_link(m, level, pte[i], table);
 		else if (model_l1tf(m, level, pte[i]))
 			rc = MODEL_CRASHED;
 		if (rc) {
-			f->partial_flags = keeps_ref;
 			promotion_failed(m, table, i, pte_mfn(pte[i]));
 			return rc;
 		}
@@ -165,7 +164,7 @@ static int mod_upper(struct model *m, mfn_t table, uint64_t *pte, unsigned int l
 			store(pte, new, preserve_ad);
 			return 0;
 		}
-		rc = model_get_link(m, level, new, table, false);
+		rc = model_get_link(m, level, new, table);
 		if (rc)
 			return rc;
 	} else if (model_l1tf(m, level, new)) {

@@ -87,14 +87,14 @@ int model_get_type(struct model *m, mfn_t mfn, enum model_type type)
 	return rc;
 }
 
-int model_get_page_and_type(struct model *m, mfn_t mfn, enum model_type type, bool keeps_ref)
+int model_get_page_and_type(struct model *m, mfn_t mfn, enum model_type type)
 {
 	int rc;
 
-	if (!keeps_ref && !model_get_page(m, mfn))
+	if (!model_get_page(m, mfn))
 		return -EINVAL;
 	rc = model_get_type(m, mfn, type);
-	if (rc && !keeps_ref && !mfn_eq(mfn, m->old_table))
+	if (rc && !mfn_eq(mfn, m->old_table))
 		model_put_page(m, mfn);
 	return rc;
 }

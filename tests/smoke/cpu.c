@@ -186,7 +186,7 @@ bool cpu_ldt_fault(struct model *m, uint64_t cr2)
 	if (cr2 < LDT_VA || offset / 8 >= m->ldt_ents)
 		return false;
 	if (!model_walk(m, m->ldt_base + offset, &mfn, &rights, &level) ||
-	    model_get_page_and_type(m, mfn, MODEL_SEGDESC, false))
+	    model_get_page_and_type(m, mfn, MODEL_SEGDESC))
 		return false;
 	m->ldt_frame[offset >> PAGE_SHIFT] = mfn;
 	cpu_load_descriptors(m);
