@@ -2,7 +2,8 @@
 /*
  * A section of one entry, without the queue: what it costs to map, unmap or protect one page is the hypercall, and
  * the queue's own bookkeeping would be a third on top. There is nothing before it to undo and
- * nothing after it to drop, so that either it is done or it is not.
+ * nothing after it to drop, so that either it is done or it is not. (Xen's -EFAULT comes after the change: it is done
+ * then, but for the flush.)
  */
 #include <pinion/arch/cpu.h>
 #include <pinion/lib/errno.h>
@@ -26,6 +27,18 @@ static int refused(struct mmu_batch *b, const char *who, pfn_t table, unsigned i
 	return (int)rc;
 }
 
+/* What the call was to flush. */
+static int flush_alone(struct mmu_batch *b, uint64_t va, uint64_t old)
+{
+	if (old & PTE_P) {
+		b->counters.invlpg--;
+		b->invlpg[0] = va;
+		b->invlpgs = 1;
+		mmu_batch_send_tlb(b);
+	}
+	return 0;
+}
+
 /* Counted before the call, like everything that is queued: then little has to be kept over it. */
 int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 		      uint64_t value, uint64_t va)
@@ -44,6 +57,8 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 	rc = hypercall_update_va_mapping(va, value, flush);
 	if (likely(rc == 0))
 		return 0;
+	if (rc == -EFAULT)
+		return flush_alone(b, va, old);
 	b->counters.ones--;
 	b->counters.invlpg -= old & PTE_P;
 	if (pfn_x(table) <

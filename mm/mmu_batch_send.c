@@ -140,29 +140,29 @@ static long multicall(struct mmu_batch *b, unsigned int n, unsigned int *done, d
 	return (long)calls[0].result;
 }
 
-/*
- * One entry of a leaf that the current address space maps at a known address, and nothing else. No vCPU bitmap
- * is passed, so the -EFAULT that comes after the change can't.
- */
+/* One entry of a leaf that the current address space maps at a known address, and nothing else. */
 static bool fits_uva(const struct mmu_batch *b, const struct seg *seg)
 {
 	return seg->count == 1 && seg->level == 1 && seg->va && seg->domid == DOMID_SELF &&
 	       (b->invlpgs == 0 || (b->invlpgs == 1 && b->invlpg[0] == seg->va));
 }
 
+/* Xen gives -EFAULT after the change, of which only the flush is missing then: that is sent by itself. */
 static int send_uva(struct mmu_batch *b, const struct seg *seg)
 {
 	unsigned long flags = b->flush ? UVMF_TLB_FLUSH : b->invlpgs ? UVMF_INVLPG : UVMF_NONE;
 	long rc = hypercall_update_va_mapping(seg->va, b->requests[seg->first].val, flags);
 
 	b->counters.update_va_mapping++;
-	if (rc)
+	if (rc && rc != -EFAULT)
 		return note_error(b, (int)rc, true);
+	requests_done(b, 1);
+	if (rc)
+		return 0;
 	b->counters.flushes += b->flush;
 	b->counters.invlpg += b->invlpgs;
 	b->flush = false;
 	b->invlpgs = 0;
-	requests_done(b, 1);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * The end of a section, and what it takes back (see <pinion/mm/mmu_batch.h>).
  *
  * Undoing goes one request a call, backwards, so that a refusal is that entry's alone and the others are undone.
- * It is slow, and nobody waits for it. What was refused stays counted as it is in the tables.
+ * It is slow, and nobody waits for it. What Xen refuses is tried a second time, for want of memory may pass; what it
+ * refuses again stays, counted as it is in the tables.
  *
  * New tables may link each other, and were made in any order: so first all of them lose their links, then
  * those that nothing links are given back.
@@ -13,6 +14,8 @@
 #include <pinion/mm/p2m.h>
 #include <pinion/xen/hypercall.h>
 #include "mmu_batch_internal.h"
+
+#define UNDO_TRIES 2
 
 /* @leaf is what is to be seen there now, but for rights: there it is what was asked for. */
 static void count_back_bulk(struct frame *table, enum mmu_batch_kind kind, uint64_t leaf)
@@ -56,8 +59,12 @@ static struct mmuext_op op_undone(const struct mmu_batch *b, const struct seg *s
 static void undo_op(struct mmu_batch *b, const struct seg *seg)
 {
 	struct mmuext_op op = op_undone(b, seg);
+	unsigned int tries;
+	long rc = -EIO;
 
-	if (hypercall_mmuext_op(&op, 1, NULL, DOMID_SELF)) {
+	for (tries = 0; tries < UNDO_TRIES && rc; tries++)
+		rc = hypercall_mmuext_op(&op, 1, NULL, DOMID_SELF);
+	if (rc) {
 		b->error.stuck++;
 		return;
 	}
@@ -114,8 +121,12 @@ static uint64_t old_value(const struct mmu_batch *b, const struct seg *seg, unsi
 static void undo_entry(struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
 	struct mmu_update request = { .ptr = b->requests[at].ptr, .val = old_value(b, seg, at) };
+	unsigned int tries;
+	long rc = -EIO;
 
-	if (hypercall_mmu_update(&request, 1, NULL, seg->domid)) {
+	for (tries = 0; tries < UNDO_TRIES && rc; tries++)
+		rc = hypercall_mmu_update(&request, 1, NULL, seg->domid);
+	if (rc) {
 		entry_stuck(b, seg, at);
 		return;
 	}
@@ -132,6 +143,7 @@ static void undo(struct mmu_batch *b, unsigned int first)
 
 	b->error.undone = 0;
 	b->error.stuck = 0;
+	b->undoing = true;
 	for (i = b->n.segs; i-- > first;) {
 		seg = &b->segs[i];
 		if (seg->kind == SEG_OP && seg->first < b->sent.ops)
@@ -151,6 +163,7 @@ static void undo(struct mmu_batch *b, unsigned int first)
 		b->flush = true;
 		mmu_batch_send_tlb(b);
 	}
+	b->undoing = false;
 }
 
 static void release(const struct rider *rider)
