@@ -153,9 +153,9 @@ static void play(struct run *r)
 			pin_or_unpin(r);
 		else
 			give_up(r);
+		check(r);
 		if (leaked(r))
 			return;
-		check(r);
 	}
 	let_go(r);
 }

@@ -42,16 +42,22 @@ bool model_guest_slot(const struct model *m, unsigned int index)
  * l1tf_calculations(), is_l1tf_safe_maddr(). An affected CPU reads what a non-present entry points to if that is in its cache. Safe
  * are address 0 and what no RAM can be at: beyond the CPU's own width, or in its upper quarter if the cache's is not wider.
  */
-bool model_l1tf(struct model *m, unsigned int level, uint64_t pte)
+bool model_l1tf_unsafe(const struct model *m, unsigned int level, uint64_t pte)
 {
 	const unsigned int bits = m->profile.maddr_bits;
 	const uint64_t safe =
 		bits < L1D_MADDR_BITS ? UINT64_C(1) << bits : UINT64_C(3) << (bits - 2);
 	const uint64_t maddr = pte & PTE_ADDR_MASK & ((UINT64_C(1) << L1D_MADDR_BITS) - 1);
 
-	if (!m->profile.l1tf)
+	if (!m->profile.l1tf || (pte & PTE_P))
 		return false;
-	if (!(level > 1 && (pte & PTE_PSE)) && (maddr == 0 || maddr >= safe))
+	return (level > 1 && (pte & PTE_PSE)) || (maddr != 0 && maddr < safe);
+}
+
+/* pv_l1tf_check_pte() */
+bool model_l1tf(struct model *m, unsigned int level, uint64_t pte)
+{
+	if (!model_l1tf_unsafe(m, level, pte))
 		return false;
 	model_crash(m, "an entry that L1TF makes readable");
 	return true;

@@ -11,7 +11,7 @@
  *   memory.c    memory_op; memory_exchange.c its exchange                    do_memory_op, common/memory.c
  *   segment.c   set_gdt, update_descriptor, LDT                             pv/descriptor-tables.c
  *   call.c      the dispatcher, multicall, vm_assist                        pv/hypercall.c, common/multicall.c
- *   check.c     the invariants
+ *   check.c     the invariants; check_tables.c the tables' part of them
  */
 #ifndef PINION_TESTS_MODEL_INTERNAL_H
 #define PINION_TESTS_MODEL_INTERNAL_H
@@ -75,6 +75,8 @@ void model_crash(struct model *m, const char *why);
 
 /* Whether slot @index of an L4 is the guest's (is_guest_l4_slot()). */
 bool model_guest_slot(const struct model *m, unsigned int index);
+/* Whether a CPU with L1TF could read what the absent @pte points to. */
+bool model_l1tf_unsafe(const struct model *m, unsigned int level, uint64_t pte);
 /* Whether @pte, not present, must not be stored: the guest has then been crashed (pv_l1tf_check_pte()). */
 __must_check bool model_l1tf(struct model *m, unsigned int level, uint64_t pte);
 /* The bits of @pte that an entry of @level must not have (L1_DISALLOW_MASK ..). */

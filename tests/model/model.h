@@ -73,6 +73,11 @@ struct model_frame {
 	int16_t linear_pt_count;
 	uint64_t
 		stamp; /* tlbflush_timestamp: model.flush_clock when its type count last fell to 0 or it was freed */
+	/* References that a failed promotion has forgotten, and nobody will drop: Xen's known leak (type.c). */
+	uint32_t leaked;
+	/* model_check()'s own: what it has found that refers to the frame, uses it as its type, and of linear entries. */
+	uint32_t seen, seen_uses;
+	int32_t seen_linear;
 };
 
 struct model;

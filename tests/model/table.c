@@ -57,6 +57,8 @@ static void promotion_failed(struct model *m, mfn_t table, unsigned int i, mfn_t
 	if (i == 0)
 		return;
 	f->nr_validated = (uint16_t)i;
+	if (!mfn_eq(m->old_table, INVALID_MFN) && !mfn_eq(m->old_table, below))
+		model_frame(m, m->old_table)->leaked++; /* see type.c */
 	/* If the table below is half done as well, it is this entry's: its reference is the entry's now. */
 	if (mfn_eq(m->old_table, below))
 		f->partial_flags = true;

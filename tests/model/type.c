@@ -36,6 +36,8 @@ static int promote(struct model *m, mfn_t mfn, enum model_type type)
 
 	if (!rc) {
 		f->validated = true;
+		f->nr_validated = 0;
+		f->partial_flags = false;
 	} else if (mfn_eq(mfn, m->old_table)) {
 		f->count++; /* get_page_light(): the flag's own */
 		f->partial = true;
@@ -120,6 +122,8 @@ static void demote(struct model *m, mfn_t mfn, struct model_frame *linear_parent
 	f->validated = false;
 	f->partial = false;
 	model_demote(m, mfn, f->type);
+	f->nr_validated = 0;
+	f->partial_flags = false;
 	if (linear_parent)
 		unlink_linear(f, linear_parent);
 	f->stamp = m->flush_clock;
@@ -168,4 +172,5 @@ void model_finish(struct model *m)
 	model_put_page(m, mfn);
 	m->old_table = INVALID_MFN;
 	m->old_parent = INVALID_MFN;
+	m->old_partial = false;
 }
