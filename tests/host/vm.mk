@@ -83,8 +83,10 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 -include $$(patsubst %.o,%.d,$$(call vm_objects,$(1),host,$$(VM_SRC_$(2))))
 endef
 
-VM_TESTS := machine
+VM_TESTS := machine suite
 VM_SRC_machine := tests/host/test_machine.c
+VM_SRC_suite := tests/host/test_suite.c
+VM_SUITE_suite := y
 
 $(foreach f,vm vmcov,$(eval $(call vm_flavour,$(f))))
 $(foreach f,vm vmcov,$(foreach t,$(VM_TESTS),$(eval $(call vm_program,$(f),$(t)))))

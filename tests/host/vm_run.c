@@ -52,8 +52,12 @@ static void enter(void *arg __maybe_unused)
 
 static enum machine_end boot_to(int point)
 {
+	enum machine_end end;
+
 	vm->stop_at = point;
-	return machine_run(enter, NULL);
+	end = machine_run(enter, NULL);
+	vm->stop_at = -1;
+	return end;
 }
 
 enum machine_end machine_boot(void)
