@@ -97,7 +97,7 @@ static int new_user_base(struct model *m, uint64_t number)
 {
 	const mfn_t old = m->user_l4, mfn = number ? _mfn(number) : INVALID_MFN;
 
-	if (number ? mfn_eq(mfn, old) : mfn_eq(old, INVALID_MFN))
+	if (number == (mfn_eq(old, INVALID_MFN) ? 0 : mfn_x(old)))
 		return 0;
 	if (number) {
 		int rc = model_get_page_and_type(m, mfn, MODEL_L4);

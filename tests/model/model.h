@@ -146,7 +146,7 @@ struct model {
 	uint64_t *m2p;
 	/*
 	 * What the slots of Xen's hold in every L4 (init_xen_l4_slots()), profile.xen_slots of them: whatever the embedder
-	 * puts here after model_init(). All 0 if it has no tables of its own.
+	 * puts here after model_init(), but for the third, in which the table maps itself. All 0 if it has no tables of its own.
 	 */
 	uint64_t xen_l4e[MODEL_XEN_SLOTS];
 

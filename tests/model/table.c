@@ -15,8 +15,12 @@
 /* FASTPATH_FLAG_WHITELIST, the other way round: what makes a change of an entry more than one of rights and marks. */
 #define FAST_KEEP (PTE_ADDR_MASK | PTE_P | PTE_RW | PTE_PWT | PTE_PCD | PTE_PAT)
 
-/* Which of Xen's slots has the M2P. */
-#define XEN_M2P 0
+/* Which of Xen's slots has the M2P, and which the table itself. */
+#define XEN_M2P	   0
+#define XEN_LINEAR 2
+
+/* __PAGE_HYPERVISOR_RW */
+#define XEN_RW (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX)
 
 static int promote_l1(struct model *m, mfn_t table)
 {
@@ -41,12 +45,15 @@ static int promote_l1(struct model *m, mfn_t table)
 }
 
 /* init_xen_l4_slots(): what Xen's own slots of a new L4 hold; the M2P is left out where the guest asked for m2p_strict. */
-static void fill_xen_slots(struct model *m, uint64_t *l4e)
+static void fill_xen_slots(struct model *m, mfn_t table)
 {
+	uint64_t *l4e = (uint64_t *)m->ops->page(m, table) + m->profile.xen_slot;
 	const bool strict = m->vm_assist & (UINT64_C(1) << VMASST_TYPE_m2p_strict);
 
 	for (unsigned int i = 0; i < m->profile.xen_slots; i++)
-		l4e[m->profile.xen_slot + i] = i == XEN_M2P && strict ? 0 : m->xen_l4e[i];
+		l4e[i] = i == XEN_M2P && strict ? 0 : m->xen_l4e[i];
+	if (m->profile.xen_slots > XEN_LINEAR)
+		l4e[XEN_LINEAR] = pte_make(table, XEN_RW);
 }
 
 /* promote_l2_table() .. l4_table(): the entry @i of @table is bad. */
@@ -89,7 +96,7 @@ static int promote_upper(struct model *m, mfn_t table, unsigned int level)
 		pte[i] = model_adjust(level, pte[i]);
 	}
 	if (level == 4)
-		fill_xen_slots(m, pte);
+		fill_xen_slots(m, table);
 	return 0;
 }
 
