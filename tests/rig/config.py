@@ -11,6 +11,7 @@ What a run is asked to be, read from the environment once (`make help` tells use
     V=1       Xen's and dom0's chatter on the screen too
     TIME      seconds that a guest may take; SILENCE: that it may say nothing
     B         build directory (build)      CACHE    downloads and what is made of them (.cache)
+    MODULE   file that the guest gets as its boot module
     RIG_OVERLAY  directory whose files are laid over dom0's (see rig.py)
 """
 
@@ -53,6 +54,7 @@ class Config:
     silence: float = 60
     build: str = os.path.join(TOP, 'build')
     cache: str = os.path.join(TOP, '.cache')
+    module: str = ''
     overlay: str = ''
 
     @property
@@ -74,7 +76,7 @@ class Config:
 
 
 _NAMES = {'build': 'B', 'overlay': 'RIG_OVERLAY'}
-_PATHS = ('build', 'cache', 'xen', 'xen_debs', 'overlay')
+_PATHS = ('build', 'cache', 'xen', 'xen_debs', 'module', 'overlay')
 
 
 def _value(field, text):

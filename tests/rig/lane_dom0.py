@@ -50,9 +50,11 @@ def _xen_arguments(cfg):
 def _arguments(cfg, cmdline, smp):
     # Xen's own needs, its heap among them, and a page table's worth for each of the guest's.
     machine = cfg.memory + 192 + cfg.memory // 32
-    module = f'{cfg.kernel} {cmdline}'.replace(',', ',,')
+    modules = f'{cfg.kernel} {cmdline}'.replace(',', ',,')
+    if cfg.module:
+        modules += f',{cfg.module}'
     return ['-m', str(machine), '-smp', str(smp), '-kernel', images.hypervisor(cfg),
-            '-append', _xen_arguments(cfg), '-initrd', module]
+            '-append', _xen_arguments(cfg), '-initrd', modules]
 
 
 def _said(log):

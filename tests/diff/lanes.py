@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""
+Where traces are replayed: Xen, as its first domain or in a domU; and the model, on this machine.
+
+Each place takes traces and gives what it said of them: {number: Outcome}.
+"""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(_HERE), 'rig'))
+
+import config  # noqa: E402
+import dom0  # noqa: E402
+import lane_dom0  # noqa: E402
+import lane_domu  # noqa: E402
+import ktap  # noqa: E402
+from config import RigError  # noqa: E402
+from live import Screen  # noqa: E402
+
+import traces as t  # noqa: E402
+
+# Frames that Xen loses count of (trace_own.c) stay the guest's; so it may have more than it starts with.
+_MEMORY, _MORE = 128, 192
+_CMDLINE = 'tests=trace_replay oracle=off'
+_LINE = re.compile(r'^trace (\d+) ([0-9a-f]{16}) (\S*)$', re.M)
+_LOST = re.compile(r'^trace (\d+) has lost (\S+)$', re.M)
+_END = re.compile(r'^traces end: (\d+)$', re.M)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Of one trace: the hash of all, a letter a call, and the frames that Xen lost count of."""
+    hash: str
+    letters: str
+    lost: str = ''
+
+
+class Cut(Exception):
+    """A replay did not come to its end; .text is what was said, .outcomes what had come."""
+
+    def __init__(self, why, text, outcomes):
+        super().__init__(why)
+        self.text = text
+        self.outcomes = outcomes
+
+
+def outcomes(text, expected):
+    """What the replayer said in @text of @expected traces; Cut if that is not all."""
+    lost = dict(_LOST.findall(text))
+    found = {int(number): Outcome(digest, letters, lost.get(number, ''))
+             for number, digest, letters in _LINE.findall(text)}
+    end = _END.search(text)
+    if not end or int(end[1]) != expected or len(found) != expected:
+        said = [line for line in text.split('\n') if line.startswith(('# trace_replay', 'panic'))]
+        raise Cut((said or ['it ended early'])[0], text, found)
+    return found
+
+
+class Dom0:
+    """Xen's first domain; a boot for each replay."""
+
+    name = 'dom0'
+    dom0 = True
+
+    def __init__(self, cfg):
+        self._cfg = config.replace(
+            cfg, memory=_MEMORY, cmdline='', xen_args=f'{cfg.xen_args} dom0_mem={_MEMORY}M,max:{_MORE}M')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def text(self, module):
+        """The console's text of a replay."""
+        logs = self._cfg.logs('diff-dom0')
+        path = os.path.join(logs, 'module')
+        with open(path, 'wb') as f:
+            f.write(module)
+        one = config.replace(self._cfg, module=path)
+        done = lane_dom0.boot(one, os.path.join(logs, 'serial.log'), f'{_CMDLINE} exit=reboot nonce=-',
+                              Screen(False, shared=True, quiet=True))
+        lines, _ = ktap.restore(done.log, 'dom0')
+        return '\n'.join(ktap.text(line) for line in lines)
+
+
+def replay(place, traces, verbose=False):
+    """{number: Outcome} of all @traces."""
+    return outcomes(place.text(t.module(traces, verbose)), len(traces))
+
+
+def told(place, traces):
+    """The text of verbose replays."""
+    return place.text(t.module(traces, True))

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* Traces as text: a letter for each result, and verbosely a line for each call that reads like a program. */
+#include "trace.h"
+
+char trace_letter(long rc)
+{
+	static const struct {
+		int error;
+		char letter;
+	} letters[] = { { -EPERM, 'P' },  { -ENOENT, 'E' },	{ -ESRCH, 'S' },  { -EBUSY, 'B' },
+			{ -EINVAL, 'I' }, { -EFAULT, 'F' },	{ -ENOSYS, 'N' }, { -EACCES, 'A' },
+			{ -ENOMEM, 'M' }, { -EOPNOTSUPP, 'O' }, { -ENXIO, 'X' } };
+	static const char counts[] = ".123456789";
+	unsigned int i;
+
+	if (rc >= (long)sizeof(counts) - 1)
+		return '+';
+	if (rc >= 0)
+		return counts[rc];
+	for (i = 0; i < ARRAY_SIZE(letters); i++)
+		if (letters[i].error == rc)
+			return letters[i].letter;
+	return '?';
+}
+
+void trace_print_entry(uint64_t entry)
+{
+	unsigned int name = trace_name_of(pte_mfn(entry));
+
+	if (entry == 0)
+		print("0");
+	else if (name != TRACE_NAMES || trace_is_dead(pte_mfn(entry)))
+		print("%s|%#lx", trace_name(name != TRACE_NAMES ? name : TRACE_DEAD),
+		      pte_flags(entry) & ~PTE_AD);
+	else
+		print("%#lx", entry);
+}
+
+static const char *domain(unsigned int which)
+{
+	static const char *const text[] = { "",
+					    " of own number",
+					    " of another domain",
+					    " of DOMID_IO",
+					    " of DOMID_XEN",
+					    " of nobody" };
+	_Static_assert(ARRAY_SIZE(text) == TRACE_DOMAINS, "a text for each");
+
+	return text[which];
+}
+
+static const char *where(unsigned int which, const char *null, const char *bad)
+{
+	return which == TRACE_GOOD ? "" : which == TRACE_NULL ? null : bad;
+}
+
+static void print_va(unsigned int number)
+{
+	static const char *const kinds[] = { "window", "home", "xen", "non-canonical", "hole" };
+
+	print("%s:%#lx", kinds[number & 7], trace_va(number));
+}
+
+static void print_request(const struct trace_op *op)
+{
+	static const char *const modes[] = { "",   "M2P", "PRESERVE_AD", "NO_TRANSLATE",
+					     "4?", "5?",  "6?",		 "7?" };
+
+	print(" %s %s[%u] := ", modes[op->mode], trace_name(op->frame), op->index);
+	if (op->mode == MMU_MACHPHYS_UPDATE)
+		print("%#lx;", op->bits);
+	else
+		print("%s|%#lx;", trace_name(op->value), op->bits);
+}
+
+static void print_ext_op(const struct trace_op *op)
+{
+	static const char *const commands[] = {
+		"PIN_L1",
+		"PIN_L2",
+		"PIN_L3",
+		"PIN_L4",
+		"UNPIN",
+		"NEW_BASEPTR",
+		"TLB_FLUSH_LOCAL",
+		"INVLPG_LOCAL",
+		"TLB_FLUSH_MULTI",
+		"INVLPG_MULTI",
+		"TLB_FLUSH_ALL",
+		"INVLPG_ALL",
+		"FLUSH_CACHE",
+		"SET_LDT",
+		"14?",
+		"NEW_USER_BASEPTR",
+		"CLEAR_PAGE",
+		"COPY_PAGE",
+		"FLUSH_CACHE_GLOBAL",
+		"MARK_SUPER",
+		"UNMARK_SUPER",
+	};
+
+	if (op->mode < ARRAY_SIZE(commands))
+		print(" %s", commands[op->mode]);
+	else
+		print(" command %u", op->mode);
+	print(" %s", trace_name(op->frame));
+	if (op->mode == MMUEXT_COPY_PAGE)
+		print(" from %s", trace_name(op->value));
+	if (op->mode == MMUEXT_SET_LDT || op->mode == MMUEXT_INVLPG_LOCAL) {
+		print(" ");
+		print_va(op->index);
+	}
+	print("%s;", op->bits ? " (bad bitmap, or entries)" : "");
+}
+
+static void print_batch(const struct trace_op *op)
+{
+	unsigned int i;
+
+	print("%s%s%s%s {", op->kind == TRACE_UPDATE ? "mmu_update" : "mmuext_op", domain(op->mode),
+	      where(op->frame, " at NULL", " at Xen's"), where(op->value, " no done", " bad done"));
+	for (i = 1; i <= op->count; i++) {
+		if (op->kind == TRACE_UPDATE)
+			print_request(&op[i]);
+		else
+			print_ext_op(&op[i]);
+	}
+	print(" }");
+}
+
+static void print_uva(const struct trace_op *op)
+{
+	print("update_va_mapping%s ", op->kind == TRACE_UVA ? "" : domain(op->mode));
+	print_va(op->index);
+	print(" := %s|%#lx flush %u", trace_name(op->value), op->bits, op->count);
+}
+
+static void print_op(const struct trace_op *op)
+{
+	static const char *const memory[] = { "decrease_reservation", "exchange",
+					      "decrease_reservation at Xen's",
+					      "populate_physmap of 0" };
+
+	switch (op->kind) {
+	case TRACE_STORE:
+		print("store %s[%u] := %s|%#lx, %u times", trace_name(op->frame), op->index,
+		      trace_name(op->value), op->bits, op->count ? op->count : 1);
+		break;
+	case TRACE_UPDATE:
+	case TRACE_EXT:
+		print_batch(op);
+		break;
+	case TRACE_UVA:
+	case TRACE_UVA_OTHER:
+		print_uva(op);
+		break;
+	case TRACE_MULTICALL:
+		print("multicall of %u%s", op->count, where(op->frame, " at NULL", " at Xen's"));
+		break;
+	case TRACE_MEMORY:
+		print("%s %s %s, %u", memory[op->mode], trace_name(op->frame),
+		      trace_name(op->value), op->count);
+		break;
+	case TRACE_SET_GDT:
+		print("set_gdt %u of %s %s%s", op->index, trace_name(op->frame),
+		      trace_name(op->value), where(op->mode, " at NULL", " at Xen's"));
+		break;
+	case TRACE_DESCRIPTOR:
+		print("update_descriptor %s[%u]+%u := %#lx", trace_name(op->frame), op->index,
+		      op->mode, op->bits);
+		break;
+	default:
+		print("other %u", op->mode);
+		break;
+	}
+}
+
+void trace_print_call(const struct trace_call *call, bool inner)
+{
+	print("%s", inner ? "    " : "  ");
+	print_op(call->op);
+	print(" = %s", call->rc < 0 ? errno_name((int)call->rc) : "");
+	if (call->rc >= 0)
+		print("%ld", call->rc);
+	if (call->op->kind == TRACE_UPDATE || call->op->kind == TRACE_EXT)
+		print(", %u done", call->done);
+	print("\n");
+}
