@@ -70,10 +70,10 @@ static void check_link(struct check *c, mfn_t table, unsigned int i, uint64_t pt
 static void check_xen_slot(struct check *c, mfn_t table, unsigned int i, uint64_t pte)
 {
 	const unsigned int slot = i - c->m->profile.xen_slot;
+	const uint64_t want = model_xen_entry(c->m, table, slot);
 
-	if ((pte | PTE_A) != (c->m->xen_l4e[slot] | PTE_A) && !(slot == 0 && pte == 0))
-		check_broken(c, "L4 %lx[%u] = %lx, not %lx", mfn_x(table), i, pte,
-			     c->m->xen_l4e[slot]);
+	if ((pte | PTE_A) != (want | PTE_A) && !(slot == 0 && pte == 0))
+		check_broken(c, "L4 %lx[%u] = %lx, not %lx", mfn_x(table), i, pte, want);
 }
 
 static void check_entry(struct check *c, mfn_t table, unsigned int i, uint64_t pte, bool half)

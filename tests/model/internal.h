@@ -105,6 +105,9 @@ void model_put_link(struct model *m, uint64_t pte, mfn_t table, bool partial, bo
 __must_check int model_promote(struct model *m, mfn_t table, unsigned int level);
 void model_demote(struct model *m, mfn_t table, unsigned int level);
 
+/* What slot @slot of Xen's, from 0, holds in the L4 @table, unless the guest is not to see the M2P. */
+uint64_t model_xen_entry(const struct model *m, mfn_t table, unsigned int slot);
+
 /*
  * One entry of a live table of @level becomes @pte (mod_l1_entry() .. mod_l4_entry()). @pg_owner: whose frames an L1 entry may map.
  * @preserve_ad: MMU_PT_UPDATE_PRESERVE_AD.
