@@ -52,7 +52,7 @@ static int copy_to(struct model *m, uint64_t va, const void *src, size_t n)
 {
 	uint8_t *dst = bytes_at(m, va, n);
 
-	if (!dst)
+	if (!dst || dst + n > of(m)->mem + of(m)->writable)
 		return -EFAULT;
 	memcpy(dst, src, n);
 	return 0;
@@ -74,11 +74,16 @@ static void load_base(struct model *m)
 	of(m)->loads++;
 }
 
+static void load_descriptors(struct model *m)
+{
+	of(m)->descriptors++;
+}
+
 static long other(struct model *m, unsigned int nr, const uint64_t *args)
 {
-	(void)m;
-	(void)nr;
 	(void)args;
+	of(m)->others++;
+	of(m)->other_nr = nr;
 	return -ENOSYS;
 }
 
@@ -95,6 +100,7 @@ static const struct model_ops ops = {
 	.flush_all = flush_all,
 	.flush_va = flush_va,
 	.load_base = load_base,
+	.load_descriptors = load_descriptors,
 	.other = other,
 	.crash = crash,
 };
@@ -106,6 +112,7 @@ struct kit *kit_bare(const struct model_profile *profile)
 	assert_non_null(kit);
 	model_init(&kit->m, &ops, profile, kit->frame, kit->m2p, KIT_FRAMES);
 	kit->m.ctx = kit;
+	kit->writable = KIT_BYTES;
 	for (uint64_t i = 0; i < 16; i++)
 		model_give(&kit->m, _mfn(i), MODEL_IO, 0);
 	for (uint64_t i = 16; i < 24; i++)
@@ -202,6 +209,46 @@ long kit_update(struct kit *kit, mfn_t table, unsigned int index, uint64_t pte)
 	rc = kit_updates(kit, 1, DOMID_SELF, &done);
 	assert_int_equal(done, rc == 0);
 	return rc;
+}
+
+long kit_call(struct kit *kit, unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	const uint64_t args[6] = { a0, a1, a2, a3 };
+
+	return model_hypercall(&kit->m, nr, args);
+}
+
+uint64_t kit_put(struct kit *kit, size_t at, const void *src, size_t n)
+{
+	assert_true(at <= KIT_BYTES && n <= KIT_BYTES - at);
+	memcpy(kit->mem + at, src, n);
+	return KIT_VA + at;
+}
+
+long kit_ext(struct kit *kit, unsigned int cmd, uint64_t arg1, uint64_t arg2)
+{
+	struct mmuext_op op = { .cmd = cmd, .arg1.linear_addr = arg1 };
+	uint32_t done = UINT32_MAX;
+	uint64_t list;
+	long rc;
+
+	memcpy(&op.arg2, &arg2, sizeof(arg2));
+	list = kit_put(kit, 0, &op, sizeof(op));
+	kit_put(kit, DONE_VA - KIT_VA, &done, sizeof(done));
+	rc = kit_call(kit, __HYPERVISOR_mmuext_op, list, 1, DONE_VA, DOMID_SELF);
+	memcpy(&done, kit->mem + (DONE_VA - KIT_VA), sizeof(done));
+	assert_int_equal(done, rc == 0);
+	return rc;
+}
+
+static void say(const char *line)
+{
+	print_error("%s\n", line);
+}
+
+void kit_check(struct kit *kit)
+{
+	assert_int_equal(model_check(&kit->m, say), 0);
 }
 
 int kit_pin(struct kit *kit, mfn_t table, enum model_type level)

@@ -36,8 +36,11 @@ struct kit {
 	uint64_t m2p[KIT_FRAMES];
 	uint64_t page[KIT_FRAMES][TABLE_ENTRIES];
 	uint8_t mem[KIT_BYTES]; /* at KIT_VA */
+	size_t writable;	/* so many bytes of it, from the first on; kit_bare(): all */
 	unsigned int flushes, flushes_va, loads, crashes;
 	uint64_t flushed_va;
+	unsigned int descriptors, others,
+		other_nr; /* load_descriptors(); other(), and of which number */
 	uint64_t next;
 	/* The tables of the start of day: slot 0 of each links the next, L1 slot 0 maps `data` writable. */
 	mfn_t l4, l3, l2, l1, data;
@@ -65,6 +68,16 @@ long kit_update(struct kit *kit, mfn_t table, unsigned int index, uint64_t pte);
 long kit_updates(struct kit *kit, unsigned int n, uint32_t foreigndom, uint32_t *done);
 void kit_request(struct kit *kit, unsigned int i, uint64_t ptr, uint64_t val);
 uint64_t kit_ptr(mfn_t table, unsigned int index);
+
+/* A hypercall by its number, through the door. */
+long kit_call(struct kit *kit, unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3);
+/* Puts @n bytes into the buffer at offset @at; returns their address. */
+uint64_t kit_put(struct kit *kit, size_t at, const void *src, size_t n);
+/* mmuext_op of one operation; its count is checked to be that of the result. */
+long kit_ext(struct kit *kit, unsigned int cmd, uint64_t arg1, uint64_t arg2);
+
+/* All invariants hold. */
+void kit_check(struct kit *kit);
 
 /* As mmuext_op's pin and unpin do it. */
 int kit_pin(struct kit *kit, mfn_t table, enum model_type level);

@@ -2,8 +2,8 @@
 /*
  * mmuext_op: pins, base pointers, flushes, the LDT, and pages written by Xen's hand.
  *
- * The call goes on to the first error. An entry that leaves a table to be taken back (a pin that failed part-way, or of what was
- * pinned) ends the pass: Xen leaves the call, takes the table back and begins anew with the rest, or goes with the error.
+ * The call goes on to the first error. A pin that fails part-way, or of what is pinned, leaves a table to be taken back when the
+ * count has been written: model_finish().
  *
  * A pin is one reference and one use of the table as what it is pinned as, held by a bit; the base pointers hold one each.
  * So a pinned table that is loaded may be unpinned, and the loaded one is as safe as the pinned.
@@ -233,55 +233,46 @@ static int ext_one(struct model *m, const struct mmuext_op *op, enum model_owner
 	}
 }
 
-/* One pass of Xen's; *@list and *@count are then what is left, if the call begins anew. */
-static int ext_pass(struct model *m, uint64_t *list, uint32_t *count, uint64_t pdone, domid_t domid)
+/* The operations, to the first error. *@i: how many were done. */
+static int ext_all(struct model *m, uint64_t list, uint32_t count, enum model_owner owner,
+		   uint32_t *i)
 {
-	const uint32_t nr = *count & ~MODEL_PREEMPTED;
-	enum model_owner owner;
-	uint32_t done = 0, i;
-	int rc = 0;
-
-	if ((*count & MODEL_PREEMPTED) && pdone && m->ops->copy_from(m, &done, pdone, sizeof(done)))
-		done = 0;
-	*count = 0;
-	if (!model_va_ok(m, *list))
-		return -EFAULT;
-	if (!model_pg_owner(m, domid, &owner))
-		return -ESRCH;
-	if (!model_may_target(m, owner))
-		return -EPERM;
-
-	for (i = 0; i < nr && mfn_eq(m->old_table, INVALID_MFN); i++) {
+	for (*i = 0; *i < count; ++*i) {
 		struct mmuext_op op;
+		int rc = m->ops->copy_from(m, &op, list + *i * sizeof(op), sizeof(op));
 
-		rc = m->ops->copy_from(m, &op, *list + i * sizeof(op), sizeof(op));
 		if (!rc)
 			rc = ext_one(m, &op, owner);
 		if (rc)
-			break;
+			return rc;
 	}
-	done += i;
-	if (pdone && m->ops->copy_to(m, pdone, &done, sizeof(done)))
-		done = 0; /* nobody hears of it: not the call's error */
-	model_finish(m);
-	if (!rc && i < nr) {
-		*list += i * sizeof(struct mmuext_op);
-		*count = (nr - i) | MODEL_PREEMPTED;
-	}
-	return rc;
+	return 0;
 }
 
 long model_mmuext_op(struct model *m, const uint64_t *args)
 {
-	uint64_t list = args[0];
-	uint32_t count = (uint32_t)args[1];
+	const uint64_t list = args[0], pdone = args[2];
+	const uint32_t count = (uint32_t)args[1];
+	enum model_owner owner;
+	uint32_t done = 0, i;
 	int rc;
 
-	/* How Xen hands itself the result over a restart; open to the guest as well. */
+	/* How Xen hands itself the result over a restart, and how many were done before; open to the guest as well. */
 	if (count == MODEL_PREEMPTED && !list)
 		return (int32_t)args[3];
-	do {
-		rc = ext_pass(m, &list, &count, args[2], (domid_t)args[3]);
-	} while (count && !m->crashed);
+	if ((count & MODEL_PREEMPTED) && pdone && m->ops->copy_from(m, &done, pdone, sizeof(done)))
+		done = 0;
+	if (!model_va_ok(m, list))
+		return -EFAULT;
+	if (!model_pg_owner(m, (domid_t)args[3], &owner))
+		return -ESRCH;
+	if (!model_may_target(m, owner))
+		return -EPERM;
+
+	rc = ext_all(m, list, count & ~MODEL_PREEMPTED, owner, &i);
+	done += i;
+	if (pdone && m->ops->copy_to(m, pdone, &done, sizeof(done)))
+		done = 0; /* nobody hears of it: not the call's error */
+	model_finish(m);
 	return rc;
 }
