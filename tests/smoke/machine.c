@@ -160,18 +160,19 @@ static bool has_ram(uint64_t mfn, uint64_t end)
  */
 static void make_m2p(void)
 {
-	uint64_t mfn, n = 0;
+	uint64_t n, pieces = (machine.nr_frames + M2P_PIECE_MFNS - 1) / M2P_PIECE_MFNS;
+	void *piece;
 
-	for (mfn = 0; mfn < machine.nr_frames; mfn += M2P_PIECE_MFNS, n++) {
-		void *piece = machine_alloc(LARGE_SPAN >> PAGE_SHIFT);
-
+	for (n = 0; n < pieces; n++) {
+		piece = machine_alloc(LARGE_SPAN >> PAGE_SHIFT);
 		memset(piece, 0xff, LARGE_SPAN);
 		if (n == 0)
 			machine.m2p = piece;
-		if (has_ram(mfn, mfn + M2P_PIECE_MFNS))
-			map_large(M2P_VA + n * LARGE_SPAN, (uint64_t)piece - RAM_VA,
-				  PTE_US | PTE_NX);
 	}
+	for (n = 0; n < pieces; n++)
+		if (has_ram(n * M2P_PIECE_MFNS, (n + 1) * M2P_PIECE_MFNS))
+			map_large(M2P_VA + n * LARGE_SPAN,
+				  (uint64_t)machine.m2p + n * LARGE_SPAN - RAM_VA, PTE_US | PTE_NX);
 }
 
 void machine_init(const struct hvm_start_info *si)

@@ -24,6 +24,8 @@
 
 #define HEAP_PART 16
 
+#define CPUID_ADDRESS_SIZES 0x80000008
+
 #define RFLAGS_START UINT64_C(0x202)
 
 /* A tick of the TSC is called a nanosecond: time goes on, and that is all that is promised. */
@@ -103,12 +105,15 @@ static uint64_t *shuffled_frames(const struct model *m, uint64_t *list, uint64_t
 
 static void make_model(void)
 {
-	static const struct model_profile profile = { .dom0 = true,
-						      .linear_pt = true,
-						      .maddr_bits = 40,
-						      .xen_slot = XEN_SLOT_FIRST,
-						      .xen_slots = MODEL_XEN_SLOTS };
+	struct model_profile profile = { .dom0 = true,
+					 .linear_pt = true,
+					 .xen_slot = XEN_SLOT_FIRST,
+					 .xen_slots = MODEL_XEN_SLOTS };
+	uint32_t sizes, ebx, ecx, edx;
 	struct model *m = &guest.model;
+
+	cpuid(CPUID_ADDRESS_SIZES, &sizes, &ebx, &ecx, &edx);
+	profile.maddr_bits = (uint8_t)sizes;
 
 	model_init(m, &model_ops, &profile, machine.frames, machine.m2p, machine.nr_frames);
 	memcpy(m->xen_l4e, hypervisor_l4 + XEN_SLOT_FIRST, sizeof(m->xen_l4e));
