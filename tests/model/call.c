@@ -65,8 +65,11 @@ long model_hypercall(struct model *m, unsigned int nr, const uint64_t args[6])
 	return rc;
 }
 
-/* One entry of a multicall, at @va. Returns 0, or -EFAULT when it could not be read, or its result not written. */
-static int run_entry(struct model *m, uint64_t va)
+/*
+ * One entry of a multicall, at @va. Returns 0, or -EFAULT when it could not be read, or its result not written. *@exit: it was an iret,
+ * after which the guest is elsewhere: the multicall ends with it, and returns what it does, whoever hears of its result (mc_exit).
+ */
+static long run_entry(struct model *m, uint64_t va, bool *exit)
 {
 	struct multicall_entry entry, spoiled;
 	uint64_t args[6];
@@ -82,8 +85,12 @@ static int run_entry(struct model *m, uint64_t va)
 		if (m->ops->copy_to(m, va, &spoiled, sizeof(spoiled)))
 			return -EFAULT; /* as the result's, which is in it */
 	}
-	return m->ops->copy_to(m, va + offsetof(struct multicall_entry, result), &result,
-			       sizeof(result));
+	*exit = entry.op == __HYPERVISOR_iret;
+	if (m->ops->copy_to(m, va + offsetof(struct multicall_entry, result), &result,
+			    sizeof(result)) &&
+	    !*exit)
+		return -EFAULT;
+	return *exit ? (long)result : 0;
 }
 
 /* do_multicall() in common/multicall.c */
@@ -91,15 +98,16 @@ long model_multicall(struct model *m, const uint64_t *args)
 {
 	const uint64_t list = args[0];
 	const uint32_t nr_calls = (uint32_t)args[1];
-	int rc = 0;
+	bool exit = false;
+	long rc = 0;
 
 	if (m->in_multicall)
 		return -EINVAL;
 	m->in_multicall = true;
 	if (!model_va_ok(m, list))
 		rc = -EFAULT;
-	for (uint32_t i = 0; i < nr_calls && !rc && !m->crashed; i++)
-		rc = run_entry(m, list + i * sizeof(struct multicall_entry));
+	for (uint32_t i = 0; i < nr_calls && !rc && !exit && !m->crashed; i++)
+		rc = run_entry(m, list + i * sizeof(struct multicall_entry), &exit);
 	m->in_multicall = false;
 	return rc;
 }

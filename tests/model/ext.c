@@ -69,6 +69,12 @@ static uint64_t *m2p_slot(struct model *m, mfn_t l4)
 	return (uint64_t *)m->ops->page(m, l4) + m->profile.xen_slot;
 }
 
+void model_fill_m2p(struct model *m, mfn_t l4)
+{
+	if (m->profile.xen_slots && !m2p_strict(m))
+		*m2p_slot(m, l4) = m->xen_l4e[0];
+}
+
 /* new_guest_cr3() */
 static int new_base(struct model *m, mfn_t mfn)
 {
@@ -80,9 +86,7 @@ static int new_base(struct model *m, mfn_t mfn)
 		if (rc)
 			return rc;
 		model_drop_ldt(m);
-		/* fill_ro_mpt(): it may have been left out when the table was made */
-		if (m->profile.xen_slots && !m2p_strict(m) && !*m2p_slot(m, mfn))
-			*m2p_slot(m, mfn) = m->xen_l4e[0];
+		model_fill_m2p(m, mfn);
 		m->l4 = mfn;
 	}
 	m->ops->load_base(m);

@@ -102,6 +102,7 @@ int model_start(struct model *m, mfn_t l4)
 	if (rc)
 		return rc;
 	m->l4 = l4;
+	model_fill_m2p(m, l4);
 	model_flush(m);
 	m->ops->load_base(m);
 	return 0;

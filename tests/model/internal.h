@@ -139,6 +139,9 @@ long model_update_descriptor(struct model *m, const uint64_t *args);
 long model_multicall(struct model *m, const uint64_t *args);
 long model_vm_assist(struct model *m, const uint64_t *args);
 
+/* ext.c: the M2P is in the slot of an L4 that becomes the base, unless m2p_strict has said so before (fill_ro_mpt()). */
+void model_fill_m2p(struct model *m, mfn_t l4);
+
 /* segment.c: the promotion of a frame of descriptors (validate_segdesc_page()); 0 or -EINVAL. */
 __must_check int model_promote_segdesc(struct model *m, mfn_t mfn);
 

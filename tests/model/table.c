@@ -49,14 +49,17 @@ uint64_t model_xen_entry(const struct model *m, mfn_t table, unsigned int slot)
 	return slot == XEN_LINEAR ? pte_make(table, XEN_RW) : m->xen_l4e[slot];
 }
 
-/* init_xen_l4_slots(); the M2P is left out where the guest asked for m2p_strict. */
+/*
+ * init_xen_l4_slots(): what Xen's own slots of a new L4 hold. With m2p_strict the M2P is there from now on, and is taken out when
+ * the table becomes the user's (ext.c); without, it comes with the first use as a base.
+ */
 static void fill_xen_slots(struct model *m, mfn_t table)
 {
 	uint64_t *l4e = (uint64_t *)m->ops->page(m, table) + m->profile.xen_slot;
 	const bool strict = m->vm_assist & (UINT64_C(1) << VMASST_TYPE_m2p_strict);
 
 	for (unsigned int i = 0; i < m->profile.xen_slots; i++)
-		l4e[i] = i == XEN_M2P && strict ? 0 : model_xen_entry(m, table, i);
+		l4e[i] = i == XEN_M2P && !strict ? 0 : model_xen_entry(m, table, i);
 }
 
 /* promote_l2_table() .. l4_table(): the entry @i of @table is bad. */

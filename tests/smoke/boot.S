@@ -3,8 +3,8 @@
  * PVH: QEMU's -kernel enters here in 32-bit protected mode, flat segments, paging off, with the physical address
  * of a struct hvm_start_info in ebx. The first tables map the first GiB of RAM twice, and become the hypervisor's own:
  *
- *     L4[0]           -> boot_l3[0] -> boot_l2 (512 pages of 2 MiB)       dropped by machine.c
- *     L4[IMAGE_SLOT]  -> boot_l3[0] -> the same L2
+ *     L4[0]           -> low_l3[0]          -> boot_l2 (512 pages of 2 MiB)       dropped by machine.c
+ *     L4[IMAGE_SLOT]  -> image_l3[IMAGE_L3] -> the same L2
  *
  * Source: Xen's docs/misc/pvh.pandoc.
  */
@@ -13,6 +13,8 @@
 
 #define PHYS(symbol) (symbol - IMAGE_VA)
 #define TABLE(symbol) (PHYS(symbol) + 0x003) /* present, writable */
+
+#define IMAGE_L3 (IMAGE_VA >> 30 & 511)
 
 #define CR0_PG_WP_NE_MP_PE 0x80010023
 #define CR4_PAE 0x20
@@ -72,13 +74,17 @@ boot_gdt_pointer:
 	.balign 4096
 	.globl	hypervisor_l4
 hypervisor_l4:
-	.quad	TABLE(boot_l3)
+	.quad	TABLE(low_l3)
 	.fill	IMAGE_SLOT - 1, 8, 0
-	.quad	TABLE(boot_l3)
+	.quad	TABLE(image_l3)
 	.fill	511 - IMAGE_SLOT, 8, 0
-boot_l3:
+low_l3:
 	.quad	TABLE(boot_l2)
 	.fill	511, 8, 0
+image_l3:
+	.fill	IMAGE_L3, 8, 0
+	.quad	TABLE(boot_l2)
+	.fill	511 - IMAGE_L3, 8, 0
 boot_l2:
 	.set	frame, 0
 	.rept	512

@@ -5,14 +5,14 @@
  *   0xffff880000000000 +--------------------------------+
  *                      |  all RAM: RAM_VA + maddr       |  slots 262 up, 2 MiB pages, ring 0's
  *   RAM_VA             +--------------------------------+ 0xffff830000000000
- *                      |  this image: IMAGE_VA + maddr  |  slot 261, ring 0's
- *   IMAGE_VA           +--------------------------------+ 0xffff828000000000
+ *                      |  this image: IMAGE_VA + maddr  |  slot 261, ring 0's, where Xen's is too
+ *   IMAGE_VA           +--------------------------------+ 0xffff82d040000000
  *                      |  guest's LDT,     16 pages     |
  *   LDT_VA             +--------------------------------+ 0xffff820000010000
  *                      |  Xen's part of the GDT, 1 page |
  *                      |  guest's part,      14 pages   |
  *   GDT_VA             +--------------------------------+ 0xffff820000000000, slot 260
- *                      |  nothing                       |
+ *                      |  the table itself              |  slot 258: nobody's but Xen's, and the guest may look at the entry
  *   M2P_VA + 256 GiB   +--------------------------------+
  *                      |  M2P, read-only for the guest  |  2 MiB pages, one for each GiB that has RAM
  *   M2P_VA             +--------------------------------+ 0xffff800000000000, slot 256
@@ -25,7 +25,7 @@
 #define M2P_VA	 0xffff800000000000
 #define GDT_VA	 0xffff820000000000
 #define LDT_VA	 0xffff820000010000
-#define IMAGE_VA 0xffff828000000000
+#define IMAGE_VA 0xffff82d040000000
 #define RAM_VA	 0xffff830000000000
 
 #define XEN_SLOT_FIRST 256

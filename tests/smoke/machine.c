@@ -30,7 +30,7 @@ struct machine machine;
 /* The next free byte of RAM, and the end of the run that it is in. */
 static uint64_t next, limit;
 
-static bool is_ram(const struct machine_range *range)
+static bool is_ram(const struct model_region *range)
 {
 	return range->type == E820_RAM;
 }
@@ -68,13 +68,12 @@ static void read_ranges(const struct hvm_start_info *si)
 	if (si->magic != XEN_HVM_START_MAGIC_VALUE || si->version < 1 || !si->memmap_entries)
 		panic("no memory map was handed over: is this QEMU's PVH boot?");
 	for (i = 0; i < si->memmap_entries && i < RANGES_MAX; i++) {
-		struct machine_range *range = &machine.range[i];
+		struct model_region *range = &machine.range[i];
 
-		*range = (struct machine_range){ e[i].addr, e[i].size, e[i].type };
+		*range = (struct model_region){ e[i].addr, e[i].size, e[i].type };
 		machine.nr_ranges++;
-		if (is_ram(range) &&
-		    (range->start + range->bytes) >> PAGE_SHIFT > machine.nr_frames)
-			machine.nr_frames = (range->start + range->bytes) >> PAGE_SHIFT;
+		if (is_ram(range) && (range->addr + range->size) >> PAGE_SHIFT > machine.nr_frames)
+			machine.nr_frames = (range->addr + range->size) >> PAGE_SHIFT;
 	}
 }
 
@@ -95,10 +94,10 @@ static void find_run(void)
 	unsigned int i;
 
 	for (i = 0; i < machine.nr_ranges; i++) {
-		const struct machine_range *range = &machine.range[i];
+		const struct model_region *range = &machine.range[i];
 
-		end = range->start + range->bytes;
-		if (!is_ram(range) || start < range->start || start >= end)
+		end = range->addr + range->size;
+		if (!is_ram(range) || start < range->addr || start >= end)
 			continue;
 		if (machine.module >= start && machine.module < end)
 			end = machine.module;
@@ -148,8 +147,8 @@ static bool has_ram(uint64_t mfn, uint64_t end)
 	unsigned int i;
 
 	for (i = 0; i < machine.nr_ranges; i++)
-		if (is_ram(&machine.range[i]) && machine.range[i].start >> PAGE_SHIFT < end &&
-		    (machine.range[i].start + machine.range[i].bytes) >> PAGE_SHIFT > mfn)
+		if (is_ram(&machine.range[i]) && machine.range[i].addr >> PAGE_SHIFT < end &&
+		    (machine.range[i].addr + machine.range[i].size) >> PAGE_SHIFT > mfn)
 			return true;
 	return false;
 }
@@ -195,10 +194,10 @@ static enum model_owner owner_of(uint64_t mfn)
 	unsigned int i;
 
 	for (i = 0; i < machine.nr_ranges; i++) {
-		const struct machine_range *range = &machine.range[i];
+		const struct model_region *range = &machine.range[i];
 
-		if (!is_ram(range) || maddr < range->start ||
-		    maddr + PAGE_SIZE > range->start + range->bytes)
+		if (!is_ram(range) || maddr < range->addr ||
+		    maddr + PAGE_SIZE > range->addr + range->size)
 			continue;
 		if (maddr < next)
 			return MODEL_XEN;

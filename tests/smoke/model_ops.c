@@ -23,18 +23,10 @@ int guest_copy_to(uint64_t va, const void *src, size_t n)
 	return 0;
 }
 
-/*
- * With m2p_strict an L4 has the M2P only while the kernel runs on it (fill_ro_mpt(), zap_ro_mpt()): a table that was made
- * under it comes without.
- */
 void guest_load_cr3(void)
 {
-	const struct model *m = &guest.model;
-	mfn_t base = guest.kernel_mode ? m->l4 : m->user_l4;
-	uint64_t *l4e = mfn_to_va(base);
+	mfn_t base = guest.kernel_mode ? guest.model.l4 : guest.model.user_l4;
 
-	if (m->vm_assist & UINT64_C(1) << VMASST_TYPE_m2p_strict)
-		l4e[M2P_SLOT] = guest.kernel_mode ? m->xen_l4e[M2P_SLOT - XEN_SLOT_FIRST] : 0;
 	write_cr3(mfn_x(base) << PAGE_SHIFT);
 }
 

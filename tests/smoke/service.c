@@ -198,56 +198,17 @@ static long set_segment_base(uint64_t which, uint64_t base)
 	return 0;
 }
 
-/* XENMEM_machine_memory_map: as much of it as there is room for. */
-static long machine_memory_map(uint64_t va)
-{
-	struct xen_memory_map map;
-
-	if (guest_copy_from(&map, va, sizeof(map)))
-		return -EFAULT;
-	if (map.nr_entries > machine.nr_ranges)
-		map.nr_entries = machine.nr_ranges;
-	if (guest_copy_to((uint64_t)map.buffer.p, machine.range,
-			  map.nr_entries * sizeof(machine.range[0])))
-		return -EFAULT;
-	return guest_copy_to(va, &map, sizeof(map));
-}
-
-static long machphys_mapping(uint64_t va)
-{
-	struct xen_machphys_mapping mapping = { .v_start = M2P_VA,
-						.v_end = M2P_VA + (UINT64_C(1) << 38),
-						.max_mfn = machine.nr_frames - 1 };
-
-	return guest_copy_to(va, &mapping, sizeof(mapping));
-}
-
-/* What of memory_op is the machine's, and not the guest's. */
-static long memory_op(uint64_t cmd, uint64_t va)
-{
-	switch (cmd) {
-	case XENMEM_machine_memory_map:
-		return machine_memory_map(va);
-	case XENMEM_machphys_mapping:
-		return machphys_mapping(va);
-	case XENMEM_maximum_ram_page:
-		return (long)machine.nr_frames - 1;
-	default:
-		return -ENOSYS;
-	}
-}
-
 long service_hypercall(struct model *m __maybe_unused, unsigned int nr, const uint64_t *args)
 {
 	switch (nr) {
+	case __HYPERVISOR_iret: /* in a multicall: it has the registers all the same */
+		return (long)guest_iret_call(guest.regs);
 	case __HYPERVISOR_xen_version:
 		return xen_version(args[0], args[1]);
 	case __HYPERVISOR_console_io:
 		return console_io(args[0], args[1], args[2]);
 	case __HYPERVISOR_sched_op:
 		return sched_op(args[0], args[1]);
-	case __HYPERVISOR_memory_op:
-		return memory_op(args[0], args[1]);
 	case __HYPERVISOR_set_trap_table:
 		return set_trap_table(args[0]);
 	case __HYPERVISOR_set_callbacks:

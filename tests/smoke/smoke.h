@@ -34,14 +34,8 @@
 
 #define RANGES_MAX 64
 
-/* What the machine's firmware says of its memory; an entry of E820's, to the byte. */
-struct machine_range {
-	uint64_t start, bytes;
-	uint32_t type;
-} __packed;
-
 struct machine {
-	struct machine_range range[RANGES_MAX];
+	struct model_region range[RANGES_MAX]; /* what the firmware says of memory */
 	unsigned int nr_ranges;
 	uint64_t nr_frames; /* up to the end of the highest RAM */
 	uint64_t *m2p;

@@ -117,6 +117,8 @@ static void make_model(void)
 
 	model_init(m, &model_ops, &profile, machine.frames, machine.m2p, machine.nr_frames);
 	memcpy(m->xen_l4e, hypervisor_l4 + XEN_SLOT_FIRST, sizeof(m->xen_l4e));
+	m->machine_map = machine.range;
+	m->nr_machine_regions = machine.nr_ranges;
 	machine_sort(m);
 }
 
