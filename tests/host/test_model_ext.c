@@ -163,7 +163,10 @@ static void test_user_base(void **state)
 	kit_free(kit);
 }
 
-/* The M2P's slot: in every L4 that the kernel loads unless the guest wants it strict, in no user's if it does. */
+/*
+ * The M2P's slot. With m2p_strict it is filled in every L4 that becomes one, and emptied in one that becomes the user's;
+ * without, it is filled in what the kernel loads.
+ */
 static void test_m2p_strict(void **state)
 {
 	struct kit *kit = begin(&kit_domu);
@@ -173,20 +176,23 @@ static void test_m2p_strict(void **state)
 	(void)state;
 	kit->m.xen_l4e[0] = m2p;
 	*kit_pte(kit, kit->l4, 256) = m2p;
-	assert_int_equal(kit_ext(kit, MMUEXT_PIN_L4_TABLE, mfn_x(user), 0), 0);
-	assert_int_equal(*kit_pte(kit, user, 256), m2p);
+	assert_int_equal(kit_ext(kit, MMUEXT_PIN_L4_TABLE, mfn_x(two), 0), 0);
+	assert_int_equal(*kit_pte(kit, two, 256), 0);
 	assert_int_equal(kit_call(kit, __HYPERVISOR_vm_assist, VMASST_CMD_enable,
 				  VMASST_TYPE_m2p_strict, 0, 0),
 			 0);
+	assert_int_equal(kit_ext(kit, MMUEXT_PIN_L4_TABLE, mfn_x(user), 0), 0);
+	assert_int_equal(*kit_pte(kit, user, 256), m2p);
 	assert_int_equal(kit_ext(kit, MMUEXT_NEW_USER_BASEPTR, mfn_x(user), 0), 0);
 	assert_int_equal(*kit_pte(kit, user, 256), 0);
 	assert_int_equal(kit_ext(kit, MMUEXT_NEW_BASEPTR, mfn_x(one), 0), 0);
-	assert_int_equal(*kit_pte(kit, one, 256), 0);
-	assert_int_equal(kit_ext(kit, MMUEXT_PIN_L4_TABLE, mfn_x(two), 0), 0);
+	assert_int_equal(*kit_pte(kit, one, 256), m2p);
+	assert_int_equal(kit_ext(kit, MMUEXT_NEW_BASEPTR, mfn_x(two), 0), 0);
 	assert_int_equal(*kit_pte(kit, two, 256), 0);
 	assert_int_equal(kit_call(kit, __HYPERVISOR_vm_assist, VMASST_CMD_disable,
 				  VMASST_TYPE_m2p_strict, 0, 0),
 			 0);
+	assert_int_equal(kit_ext(kit, MMUEXT_NEW_BASEPTR, mfn_x(one), 0), 0);
 	assert_int_equal(kit_ext(kit, MMUEXT_NEW_BASEPTR, mfn_x(two), 0), 0);
 	assert_int_equal(*kit_pte(kit, two, 256), m2p);
 	kit_free(kit);
