@@ -108,22 +108,11 @@ int model_start(struct model *m, mfn_t l4)
 	return 0;
 }
 
-/* Xen's heap gives what was freed last, or not: here it goes round, so that a frame rests as long as it can. */
 mfn_t model_alloc(struct model *m)
 {
 	if (m->tot_pages >= m->max_pages) /* assign_pages() */
 		return INVALID_MFN;
-	for (uint64_t i = 0; i < m->nr_frames; i++) {
-		mfn_t mfn = _mfn((m->next_free + i) % m->nr_frames);
-
-		if (model_frame(m, mfn)->owner != MODEL_NOBODY)
-			continue;
-		m->next_free = mfn_x(mfn) + 1;
-		model_flush_stale(m, model_frame(m, mfn)->stamp); /* accumulate_tlbflush() */
-		model_give(m, mfn, MODEL_GUEST, UINT64_MAX);
-		return mfn;
-	}
-	return INVALID_MFN;
+	return model_take_extent(m, 0, m->nr_frames);
 }
 
 bool model_get_page_of(struct model *m, mfn_t mfn, enum model_owner owner)

@@ -162,8 +162,8 @@ __must_check bool model_node_ok(const struct model *m, uint32_t flags, bool *els
 uint64_t model_mfn_limit(const struct model *m, uint32_t flags);
 /* The first free extent from frame @from, a multiple of its size, to below @limit, or INVALID_MFN. */
 mfn_t model_find_extent(const struct model *m, unsigned int order, uint64_t limit, uint64_t from);
-/* A free extent becomes the guest's, its M2P entries ~0. */
-void model_give_extent(struct model *m, mfn_t mfn, unsigned int order);
+/* A free extent, its M2P entries ~0, becomes the guest's: not the one given back last. INVALID_MFN if there is none. */
+mfn_t model_take_extent(struct model *m, unsigned int order, uint64_t limit);
 /* memory_exchange.c */
 long model_memory_exchange(struct model *m, uint64_t va);
 

@@ -78,12 +78,22 @@ mfn_t model_find_extent(const struct model *m, unsigned int order, uint64_t limi
 	return INVALID_MFN;
 }
 
-void model_give_extent(struct model *m, mfn_t mfn, unsigned int order)
+/* Xen's heap gives what was freed last, or not: here it goes round, so that a frame rests as long as it can. */
+mfn_t model_take_extent(struct model *m, unsigned int order, uint64_t limit)
 {
-	for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
-		model_flush_stale(m, m->frame[mfn_x(mfn) + i].stamp);
+	const uint64_t size = UINT64_C(1) << order;
+	mfn_t mfn = model_find_extent(m, order, limit, (m->next_free + size - 1) & ~(size - 1));
+
+	if (mfn_eq(mfn, INVALID_MFN))
+		mfn = model_find_extent(m, order, limit, 0);
+	if (mfn_eq(mfn, INVALID_MFN))
+		return mfn;
+	m->next_free = mfn_x(mfn) + size;
+	for (uint64_t i = 0; i < size; i++) {
+		model_flush_stale(m, m->frame[mfn_x(mfn) + i].stamp); /* accumulate_tlbflush() */
 		model_give(m, mfn_add(mfn, i), MODEL_GUEST, UINT64_MAX);
 	}
+	return mfn;
 }
 
 /* struct memop_args, of one of the three calls that count. */
@@ -95,19 +105,12 @@ struct extents {
 	bool pod;
 };
 
-/* alloc_domheap_pages() for the guest. A single frame comes from where the heap goes round. */
+/* alloc_domheap_pages() for the guest, assign_pages() */
 static mfn_t alloc_extent(struct model *m, const struct extents *e)
 {
-	mfn_t mfn;
-
-	if (e->order == 0 && e->limit == m->nr_frames)
-		return model_alloc(m);
 	if (m->tot_pages > m->max_pages || (UINT64_C(1) << e->order) > m->max_pages - m->tot_pages)
 		return INVALID_MFN;
-	mfn = model_find_extent(m, e->order, e->limit, 0);
-	if (!mfn_eq(mfn, INVALID_MFN))
-		model_give_extent(m, mfn, e->order);
-	return mfn;
+	return model_take_extent(m, e->order, e->limit);
 }
 
 static uint64_t slot(const struct extents *e, uint64_t i)

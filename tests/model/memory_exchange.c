@@ -93,10 +93,9 @@ static int give_chunk(struct model *m, const struct exchange *e, uint64_t chunk)
 
 	for (uint64_t j = 0; j < UINT64_C(1) << e->out_order; j++) {
 		const uint64_t slot = e->out + ((chunk << e->out_order) + j) * sizeof(xen_pfn_t);
-		const mfn_t mfn = model_find_extent(m, order, e->limit, 0);
+		const mfn_t mfn = model_take_extent(m, order, e->limit);
 		xen_pfn_t pfn;
 
-		model_give_extent(m, mfn, order);
 		m->tot_pages -= UINT64_C(1) << order; /* MEMF_no_refcount: the stolen still count */
 		if (m->ops->copy_from(m, &pfn, slot, sizeof(pfn))) {
 			rc = -EFAULT;
