@@ -26,7 +26,7 @@ TARGET := -m64 -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone -mgeneral-r
 	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
 	-fno-strict-aliasing -fcf-protection=none
 CFLAGS := -std=gnu11 -O2 -g $(TARGET) $(WARNINGS) $(DEFINES) $(INCLUDES)
-ASFLAGS := -g $(TARGET) $(DEFINES) $(INCLUDES) -D__ASSEMBLY__
+ASFLAGS := -g -Wa,--fatal-warnings $(TARGET) $(DEFINES) $(INCLUDES) -D__ASSEMBLY__
 
 KERNEL_DIRS := arch/x86 boot lib mm xen tests/guest
 SOURCES := $(sort $(wildcard $(KERNEL_DIRS:=/*.c) $(KERNEL_DIRS:=/*.S)))

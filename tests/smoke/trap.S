@@ -43,7 +43,7 @@ exception_stubs:
 	.set	vector, 0
 	.rept	256
 	.balign	16
-	.if	vector > 31 || ((ERROR_CODE_VECTORS >> vector) & 1) == 0
+	.if	vector > 31 || ((ERROR_CODE_VECTORS >> (vector & 31)) & 1) == 0
 	pushq	$0
 	.endif
 	pushq	$vector
