@@ -37,7 +37,6 @@ static int promote(struct model *m, mfn_t mfn, enum model_type type)
 	if (!rc) {
 		f->validated = true;
 		f->nr_validated = 0;
-		f->partial_flags = false;
 	} else if (mfn_eq(mfn, m->old_table)) {
 		f->count++; /* get_page_light(): the flag's own */
 		f->partial = true;
@@ -78,11 +77,7 @@ int model_get_type(struct model *m, mfn_t mfn, enum model_type type)
 		f->validated = true;
 		return 0;
 	}
-	if (!resumed) {
-		f->nr_validated = 0;
-		f->partial_flags = false;
-		ASSERT(f->linear_pt_count == 0);
-	}
+	ASSERT(resumed || (!f->nr_validated && !f->partial_flags && !f->linear_pt_count));
 	rc = promote(m, mfn, type);
 	if (resumed)
 		model_put_page(m, mfn);
@@ -115,10 +110,8 @@ static void demote(struct model *m, mfn_t mfn, struct model_frame *linear_parent
 	struct model_frame *f = model_frame(m, mfn);
 	const bool was_partial = f->partial;
 
-	if (!was_partial) {
+	if (!was_partial)
 		f->nr_validated = TABLE_ENTRIES;
-		f->partial_flags = false;
-	}
 	f->validated = false;
 	f->partial = false;
 	model_demote(m, mfn, f->type);
