@@ -317,6 +317,16 @@ TEST(batch, tlb_one, "a section of one leaf flushes it, and only if it was prese
 	CHECK_EQ(mmu_batch_one(t.l1[0], 70, 0, batch_leaf(t.data[7], USER_RW), batch_va(0, 70)), 0);
 	check_flushed(1, 0);
 	CHECK_EQ(load(batch_va(0, 70)), 7);
+	/* What can only be read is in the TLB too. */
+	CHECK_EQ(mmu_batch_one(t.l1[0], 1, table_read(t.l1[0], 1), batch_leaf(t.data[7], USER_RO),
+			       batch_va(0, 1)),
+		 0);
+	CHECK_EQ(load(batch_va(0, 1)), 7);
+	CHECK_EQ(mmu_batch_one(t.l1[0], 1, table_read(t.l1[0], 1), batch_leaf(t.data[6], USER_RO),
+			       batch_va(0, 1)),
+		 0);
+	check_flushed(3, 0);
+	CHECK_EQ(load(batch_va(0, 1)), 6);
 	batch_down(&t);
 }
 

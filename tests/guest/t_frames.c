@@ -152,10 +152,12 @@ TEST(frames, frame_free_wrong, "double, misaligned and foreign frees are caught"
 {
 	pfn_t pfn = INVALID_PFN;
 
-	REQUIRE(frame_alloc(1, OWNER_TEST, &pfn) == 0);
-	CHECK_EQ(pfn_x(pfn) & 1, 0);
+	REQUIRE(frame_alloc(2, OWNER_TEST, &pfn) == 0);
+	CHECK_EQ(pfn_x(pfn) & 3, 0);
 	CHECK_EQ(frame_at(pfn)->owner, OWNER_TEST);
+	/* Two frames that may be freed, but no block. */
 	CHECK(EXPECT_PANIC(frame_free(pfn_add(pfn, 1), 1)) != NULL);
+	frame_free(pfn_add(pfn, 2), 1);
 	frame_free(pfn, 1);
 	CHECK(EXPECT_PANIC(frame_free(pfn, 1)) != NULL);
 	CHECK(EXPECT_PANIC(frame_free(pfn_add(pfn, 1), 0)) != NULL);

@@ -87,6 +87,23 @@ TEST(m2p, m2p_cross_check, "an M2P entry that the P2M does not confirm is not be
 	frame_free(pfn, 1);
 }
 
+/* What the kernel tells Xen when RAM has moved, for a run of frames at once. */
+TEST(m2p, m2p_sync_run, "after m2p_sync each frame of a run is found under its own pfn")
+{
+	pfn_t pfn = INVALID_PFN;
+	uint64_t i;
+
+	REQUIRE(frame_alloc(6, OWNER_TEST, &pfn) == 0);
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(m2p_set(pfn_to_mfn(pfn_add(pfn, i)), INVALID_PFN), 0);
+	CHECK_EQ(m2p_sync(&kernel_p2m, pfn_add(pfn, 1), 62), 0);
+	CHECK(not_ram(pfn_to_mfn(pfn)) && not_ram(pfn_to_mfn(pfn_add(pfn, 63))));
+	CHECK_EQ(m2p_sync(&kernel_p2m, pfn, 64), 0);
+	for (i = 0; i < 64; i++)
+		CHECK(pfn_eq(mfn_to_pfn(pfn_to_mfn(pfn_add(pfn, i))), pfn_add(pfn, i)));
+	frame_free(pfn, 6);
+}
+
 /* Frames that Xen's builder chose and the kernel runs on: each is found under its own pfn. */
 TEST(m2p, m2p_boot_region, "the live frames of the boot region are found by their MFNs")
 {

@@ -4,9 +4,11 @@
 #include <pinion/arch/pte.h>
 #include <pinion/boot/memory.h>
 #include <pinion/mm/direct_map.h>
+#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/frame_table.h>
 #include <pinion/mm/kernel_map.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/tables.h>
 #include "suite.h"
 
 /* One `ret`, in text, in rodata and in data: only the first may run. */
@@ -118,6 +120,27 @@ TEST(maps, direct_map_tables, "page tables are read-only in the direct map, and 
 	CHECK_EQ(mfn_x(pte_mfn(table[0])), mfn_x(pfn_to_mfn(pfn_add(run.start, 1))));
 	table = direct_va(pfn_add(run.start, 2));
 	CHECK(pte_reads_as(1, table[0], pte_make(pfn_to_mfn(_pfn(0)), PTE_KERNEL_RW), false));
+}
+
+/* A frame that can't be written can't become a table, nor be given back as memory: the frame table has to know. */
+TEST(maps, direct_map_rights,
+     "a frame made read-only is no plain memory until it is writable again")
+{
+	uint64_t plain;
+	pfn_t pfn = INVALID_PFN;
+
+	REQUIRE(frame_alloc(0, OWNER_TEST, &pfn) == 0);
+	plain = frame_plain[pfn_x(pfn) / TABLE_ENTRIES];
+	CHECK_EQ(direct_map_protect(pfn, PTE_KERNEL_RO), 0);
+	CHECK_EQ(probe_store64(direct_va(pfn), 0), NO_WRITE);
+	CHECK(!(frame_at(pfn)->flags & FRAME_PLAIN));
+	CHECK_EQ(frame_plain[pfn_x(pfn) / TABLE_ENTRIES], plain - 1);
+	CHECK_EQ(table_begin(pfn, 1, true), -EBUSY);
+	CHECK_EQ(direct_map_protect(pfn, PTE_KERNEL_RW), 0);
+	CHECK_EQ(probe_store64(direct_va(pfn), 0), 0);
+	CHECK(frame_at(pfn)->flags & FRAME_PLAIN);
+	CHECK_EQ(frame_plain[pfn_x(pfn) / TABLE_ENTRIES], plain);
+	frame_free(pfn, 0);
 }
 
 /* What came back is ordinary memory again: writable, and the allocator's. */

@@ -209,6 +209,10 @@ TEST(p2m, p2m_kinds, "RAM, identity, foreign and missing are told apart, RAM wit
 	CHECK_EQ(pfn_x(p2m_ram_next(&tree, _pfn(0))), 0x5000);
 	CHECK_EQ(pfn_x(p2m_ram_end(&tree, _pfn(0x5000))), 0x5002);
 	CHECK(pfn_eq(p2m_ram_next(&tree, _pfn(0x5002)), INVALID_PFN));
+	/* The last of either. */
+	CHECK_EQ(p2m_set(&tree, _pfn(P2M_PFNS - 1), _mfn(P2M_MFN_END - 1)), 0);
+	CHECK_EQ(get(P2M_PFNS - 1), P2M_MFN_END - 1);
+	CHECK_EQ(tree.max_pfn, P2M_PFNS);
 	audited(&tree);
 	tree_fini();
 }

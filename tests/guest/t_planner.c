@@ -5,6 +5,12 @@
 #include <pinion/mm/planner.h>
 #include "suite.h"
 
+/* A number up to @end, and up to @most. */
+static unsigned int some(struct rng *rng, unsigned int end, unsigned int most)
+{
+	return (unsigned int)rng_below(rng, (end < most ? end : most) + 1);
+}
+
 /* Work as there is: no more entries change than there are; a share maps, and an upper entry changes rights. */
 static struct planner_work draw(struct rng *rng)
 {
@@ -13,13 +19,15 @@ static struct planner_work draw(struct rng *rng)
 		.before = (unsigned int)rng_below(rng, 513),
 		.upper_rw = rng_below(rng, 2),
 	};
+	/* Few entries are where the ways' figures are close. */
+	unsigned int most = rng_below(rng, 2) ? 512 : 3;
 
 	if (work.possible & 1U << WAY_SHARE)
 		work.possible &= ~(1U << WAY_UPPER);
-	work.map = (unsigned int)rng_below(rng, 513 - work.before);
-	work.unmap = (unsigned int)rng_below(rng, work.before + 1);
-	work.rw = (unsigned int)rng_below(rng, work.before - work.unmap + 1);
-	work.nx = (unsigned int)rng_below(rng, work.before - work.unmap - work.rw + 1);
+	work.map = some(rng, 512 - work.before, most);
+	work.unmap = some(rng, work.before, most);
+	work.rw = some(rng, work.before - work.unmap, most);
+	work.nx = some(rng, work.before - work.unmap - work.rw, most);
 	work.after = work.before + work.map - work.unmap;
 	return work;
 }
