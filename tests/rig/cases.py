@@ -7,7 +7,7 @@ A line is words, quoted as in a shell:
     NAME  LANE  WORD  key=value ...
 
     NAME   of the case, unique in its table; its logs lie in build/logs/LANE-NAME
-    LANE   domu or dom0
+    LANE   domu, dom0 or smoke
     WORD   what the rig has to say of it
 
     memory maxmem vcpus type cmdline cfg     of the guest; see lane_domu.Case

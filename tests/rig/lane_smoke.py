@@ -30,6 +30,8 @@ _DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
 
 # tests/smoke/report.c gives the device 16 + SHUTDOWN_*, and QEMU doubles it and adds 1.
 _ENDED = {33: 'poweroff', 35: 'reboot', 37: 'suspend', 39: 'crash'}
+# Every how many hypercalls the model checks itself.
+_CHECK = 1000
 _PANIC = 63  # the hypervisor's own
 _SECOND = re.compile(r'second guest: [1-9][0-9]* checks, 0 failed')
 
@@ -42,7 +44,7 @@ MEMORIES = (16, 256, 5120)
 def _arguments(cfg, cmdline, guest=None):
     # What the hypervisor takes for itself, and a heap for the guest to ask of.
     machine = cfg.memory + 64 + cfg.memory // 16
-    words = f'memory={cfg.memory}M {cfg.xen_args} -- {cmdline}'
+    words = f'memory={cfg.memory}M check={_CHECK} {cfg.xen_args} -- {cmdline}'
     return ['-m', str(machine), '-kernel', cfg.hypervisor, '-initrd', guest or cfg.kernel,
             '-append', words] + _DEBUG_EXIT
 

@@ -13,7 +13,7 @@ N ?= 50
 # one reads its Makefile. LANE=xl has its Xen already.
 define rig
 @$(RIG)/deps build $(if $(filter xl,$(LANE)),,run)
-@$(MAKE) --no-print-directory $(if $(V),,-s) $(B)/pinion.elf $(if $(filter smoke,$(LANE) $(1)),$(B)/smoke.elf $(B)/smoke-guest.elf)
+@$(MAKE) --no-print-directory $(if $(V),,-s) $(B)/pinion.elf $(if $(filter smoke expect,$(LANE) $(1)),$(B)/smoke.elf $(B)/smoke-guest.elf)
 @$(RIG)/rig.py $(1)
 endef
 

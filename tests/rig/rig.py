@@ -159,22 +159,23 @@ def _in_order(rows, found):
     return {name: found[name] for name in names} | found
 
 
-def _table_dom0(cfg, rows):
-    """Runs the rows of lane dom0, each on a machine of its own: {case: Verdict}."""
-    def as_dom0(row):
+def _table_serial(cfg, rows, name, lane):
+    """Runs the rows of lane dom0 or smoke, each on a machine of its own: {case: Verdict}."""
+    def alone(row):
         case = row.case
         one = config.replace(cfg, memory=case.memory, vcpus=case.vcpus, time=case.time,
                              silence=case.silence, cmdline=case.cmdline)
-        return _run_dom0(one, f'dom0-{case.name}', quiet=True, reboots=row.reboots)
+        return _run_dom0(one, f'{name}-{case.name}', lane, quiet=True, reboots=row.reboots)
 
     def work(_, tasks):
         outcomes = {}
         for task in tasks.take(lambda task: True):
-            outcomes |= _rows(cfg, task, as_dom0)
+            outcomes |= _rows(cfg, task, alone)
         return outcomes
 
-    cfg.logs('dom0')
-    images.hypervisor(cfg)
+    cfg.logs(name)
+    if name == 'dom0':
+        images.hypervisor(cfg)
     return _in_order(rows, hands.share(cases.tasks(rows), work, hands.count()))
 
 
@@ -256,9 +257,11 @@ def expect(cfg, lanes):
     began = time.monotonic()
     rows = cases.read(os.path.join(RIG, 'expect'), _limits(cfg))
     outcomes = {}
-    for lane in lanes or ('dom0', 'domu'):
-        table = _table_dom0 if lane == 'dom0' else _table_domu
-        done = table(cfg, [row for row in rows if row.lane == lane])
+    serial = {'dom0': lane_dom0, 'smoke': lane_smoke}
+    for lane in lanes or (*serial, 'domu'):
+        mine = [row for row in rows if row.lane == lane]
+        done = _table_serial(cfg, mine, lane, serial[lane]) if lane in serial else \
+            _table_domu(cfg, mine)
         outcomes |= {f'{lane}-{name}': verdict for name, verdict in done.items()}
     cfg.logs('expect')
     return _close(cfg, 'expect', 'expect', outcomes, began)

@@ -6,6 +6,7 @@
  *
  *     memory=SIZE    of the guest; default: what is left of the machine, but for a sixteenth that stays on the heap
  *     seed=N         of the shuffle: which machine frame each of the guest's is
+ *     check=N        the model checks itself after every Nth hypercall (default: never)
  *
  * The guest is a dom0: it gets console_io, and the machine's memory map. Its frames are the machine's in no order at all, and none has
  * the number that the guest calls it by: what mixes up the two kinds of number does not work by chance.
@@ -36,7 +37,7 @@ static char cmd_line[2048];
 static struct domain domain;
 
 struct options {
-	uint64_t memory, seed;
+	uint64_t memory, seed, check;
 	const char *guest; /* its command line */
 };
 
@@ -50,7 +51,9 @@ static void option(struct options *options, const char *word, size_t n)
 		return;
 	if (str_starts(text, "seed=") && !parse_u64(text + 5, &end, &options->seed) && !*end)
 		return;
-	panic("option '%s' is none of memory=SIZE, seed=N", text);
+	if (str_starts(text, "check=") && !parse_u64(text + 6, &end, &options->check) && !*end)
+		return;
+	panic("option '%s' is none of memory=SIZE, seed=N, check=N", text);
 }
 
 /* What stands before `--` is the hypervisor's. */
@@ -157,6 +160,7 @@ static void build_guest(const struct options *options, uint64_t *list)
 	print("(XEN) smoke: %lu frames of RAM, %lu for the guest\n", frames, config.nr_pages);
 	if (domain_build(&guest.model, &config, &domain, why, sizeof(why)))
 		panic("the guest can't be built: %s", why);
+	guest.model.check_every = (unsigned int)options->check;
 	guest.shared_info->vcpu_info[0].evtchn_upcall_mask = 1;
 	start_clock();
 }
