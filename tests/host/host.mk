@@ -27,7 +27,7 @@ HOST_SRC_options_random := boot/options.c
 HOST_SRC_memory_map := boot/memory_map.c
 # Tests of the model itself.
 HOST_MODEL_TESTS := model_types model_tables model_entry model_update model_va model_random model_ext model_segment model_call \
-	model_check model_memory model_maps
+	model_check model_memory model_maps model_calls
 HOST_TESTS += $(HOST_MODEL_TESTS) domain
 $(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_SRC_$(t) := tests/host/model_kit.c))
 HOST_SRC_model_entry += arch/x86/pte.c
