@@ -134,6 +134,16 @@ green() {
 	red tidy lib/sum.c
 }
 
+@test "tidy: what was clean is looked at again when it, or what is looked for, has changed" {
+	green tidy
+	sed -i 's/return a + b/uint64_t *p = 0; return *p + a + b/' lib/sum.c
+	red tidy lib/sum.c
+	sed -i 's/uint64_t \*p = 0; return \*p + a + b/return a + b/' lib/sum.c
+	green tidy
+	sed -i '/-readability-identifier-length/d' .clang-tidy
+	red tidy lib/sum.c
+}
+
 @test "tidy: a kernel source that the build does not know" {
 	source_file xen/extra.c
 	red tidy 'xen/extra.c: is not built'
