@@ -54,6 +54,12 @@ static inline bool find(const struct aspace *as, uint64_t va)
 	return frame->owner != OWNER_DIRECT_MAP && !(frame->flags & (FRAME_EXEC | FRAME_FOREIGN));
 }
 
+/* The answer where there is nothing to send. Inside a section it is none: what is queued there may change it. */
+static int settled(int rc)
+{
+	return mmu_batch_depth() ? -EBUSY : rc;
+}
+
 int range_map_one(const struct aspace *as, uint64_t va, uint64_t pfn, enum aspace_rights rights)
 {
 	uint32_t want = word_wanted(rights);
@@ -63,7 +69,7 @@ int range_map_one(const struct aspace *as, uint64_t va, uint64_t pfn, enum aspac
 	    (frame_word(&frame_table[pfn]) & want) != want)
 		return 1;
 	if (table_read(walk.l1, va_index(va, 1)) & PTE_P)
-		return -EEXIST;
+		return settled(-EEXIST);
 	return mmu_batch_one(walk.l1, va_index(va, 1), 0,
 			     pte_make(pfn_to_mfn(_pfn(pfn)), leaf_flags(va_is_user(va), rights)),
 			     va);
@@ -78,7 +84,7 @@ int range_unmap_one(const struct aspace *as, uint64_t va)
 		return 1;
 	leaf = table_read(walk.l1, va_index(va, 1));
 	if (!(leaf & PTE_P))
-		return 0;
+		return settled(0);
 	return mmu_batch_one(walk.l1, va_index(va, 1), leaf, 0, va);
 }
 
@@ -91,9 +97,9 @@ int range_protect_one(const struct aspace *as, uint64_t va, enum aspace_rights r
 		return 1;
 	leaf = table_read(walk.l1, va_index(va, 1));
 	if (!(leaf & PTE_P))
-		return -ENOENT;
+		return settled(-ENOENT);
 	if (((leaf ^ flags) & PTE_RW) == 0)
-		return 0;
+		return settled(0);
 	return mmu_batch_one(walk.l1, va_index(va, 1), leaf,
 			     (leaf & LEAF_KEPT & ~(PTE_RW | PTE_D)) | flags, va);
 }

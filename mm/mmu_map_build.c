@@ -21,14 +21,12 @@ unsigned int map_to_build(const struct piece *p)
 	return is_shared(p->table[1]) ? 1 : 0;
 }
 
-/* Frames for the levels up to @top that have not been queued go back. From the top down, as they are linked. */
-static void unmake(const pfn_t *table, unsigned int top)
+/* Frames for the levels from @first to @top, which do not ride in the section, go back. From the top down, as they are linked. */
+static void unmake(const pfn_t *table, unsigned int first, unsigned int top)
 {
 	unsigned int level;
 
-	for (level = top; level > 0; level--) {
-		if ((frame_at(table[level])->flags & FRAME_PENDING) != FRAME_OFFLINE)
-			continue;
+	for (level = top; level >= first; level--) {
 		table_forget(table[level]);
 		table_release(table[level]);
 	}
@@ -42,7 +40,7 @@ static int take_frames(unsigned int number, unsigned int top, pfn_t *table)
 	for (level = 1; level <= top; level++) {
 		rc = backend_table(number, level, &table[level]);
 		if (rc) {
-			unmake(table, level - 1);
+			unmake(table, 1, level - 1);
 			return rc;
 		}
 	}
@@ -79,7 +77,7 @@ int map_build(const struct range_op *op, unsigned int number, struct piece *p, u
 	for (level = 1; level <= top && !op->offline; level++) {
 		rc = mmu_batch_make_table(table[level], table_release);
 		if (rc) {
-			unmake(table, top);
+			unmake(table, level, top);
 			return rc;
 		}
 	}

@@ -23,19 +23,23 @@
 #define NOTE_ROOM 32 /* bytes of a note, at most */
 #define TEXT_SIZE 64
 
+struct header {
+	uint8_t ident[16];
+	uint16_t type, machine;
+	uint32_t version;
+	uint64_t entry, phoff, shoff;
+	uint32_t flags;
+	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+
+struct segment {
+	uint32_t type, flags;
+	uint64_t offset, vaddr, paddr, filesz, memsz, align;
+};
+
 static struct file {
-	struct {
-		uint8_t ident[16];
-		uint16_t type, machine;
-		uint32_t version;
-		uint64_t entry, phoff, shoff;
-		uint32_t flags;
-		uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-	} h;
-	struct segment {
-		uint32_t type, flags;
-		uint64_t offset, vaddr, paddr, filesz, memsz, align;
-	} s[PHDRS];
+	struct header h;
+	struct segment s[PHDRS];
 	uint8_t notes[NOTES_MAX * NOTE_ROOM];
 	uint8_t text[TEXT_SIZE];
 } file;
@@ -113,6 +117,7 @@ static void build(struct fuzz *f, unsigned int nr)
 	file.h.type = 2;
 	file.h.machine = 62;
 	file.h.phoff = offsetof(struct file, s);
+	file.h.ehsize = sizeof(struct header);
 	file.h.phentsize = sizeof(struct segment);
 	file.h.phnum = PHDRS;
 	file.s[0] = (struct segment){ 1, 5, offsetof(struct file, text), 0, 0, TEXT_SIZE, 0, 0 };

@@ -36,8 +36,16 @@ PULSE = re.compile(rb"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)(?: corp: (\d+))?", re
 DONE = re.compile(rb"stat::number_of_executed_units: (\d+)")
 
 
+# A program with a machine handles faults itself; long inputs are many operations, and worth while from the start.
+MACHINE = ["-handle_segv=0", "-handle_bus=0", "-handle_ill=0", "-handle_fpe=0", "-len_control=5"]
+
+
 def command(args, target):
-    line = [str(args.programs / f"fuzz_{target}"), *LIMITS]
+    program = args.programs / "vmfuzz" / f"fuzz_{target}"
+    if program.exists():
+        line = [str(program), *MACHINE, *LIMITS]
+    else:
+        line = [str(args.programs / "fuzz" / f"fuzz_{target}"), *LIMITS]
     words = DICTS / f"{target}.dict"
     if words.exists():
         line.append(f"-dict={words}")

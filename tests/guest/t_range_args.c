@@ -92,6 +92,7 @@ TEST(range, range_kernel_slots, "in the kernel's half only the vmap arena can be
 TEST(range, range_in_section, "a range operation inside a section of the batch is refused")
 {
 	struct aspace_range one = { VA, 1, NULL }, two = { VA + 8 * PAGE_SIZE, 2, NULL };
+	struct aspace_range half = { two.va, 1, NULL };
 	struct aspace as;
 	pfn_t block;
 
@@ -100,6 +101,11 @@ TEST(range, range_in_section, "a range operation inside a section of the batch i
 	CHECK_RC(aspace_map_block(&as, &two, block, ASPACE_RW), 0);
 	mmu_batch_begin();
 	CHECK_RC(aspace_map_block(&as, &one, block, ASPACE_RW), -EBUSY);
+	/* One page, where there would be nothing to do or to be said. */
+	CHECK_RC(aspace_map_block(&as, &half, block, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_protect(&as, &half, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_protect(&as, &one, ASPACE_R), -EBUSY);
+	CHECK_RC(aspace_unmap(&as, &one), -EBUSY);
 	CHECK_RC(aspace_protect(&as, &two, ASPACE_R), -EBUSY);
 	CHECK_RC(aspace_unmap(&as, &two), -EBUSY);
 	CHECK_RC(mmu_batch_end(0), 0);

@@ -139,7 +139,8 @@ static void check_owner(struct check *c, uint64_t mfn, const struct model_frame 
 		check_broken(c, "frame %lx: of owner %u, and in use", mfn, f->owner);
 	if (f->type != (f->owner == MODEL_IO ? MODEL_WRITABLE : MODEL_NONE))
 		check_broken(c, "frame %lx: of owner %u, type %u", mfn, f->owner, f->type);
-	if (f->owner != MODEL_IO && c->m->m2p[mfn] != UINT64_MAX)
+	/* Another domain's has that one's pfn. */
+	if (f->owner != MODEL_IO && f->owner != MODEL_OTHER && c->m->m2p[mfn] != UINT64_MAX)
 		check_broken(c, "frame %lx: of owner %u, M2P entry %lx", mfn, f->owner,
 			     c->m->m2p[mfn]);
 }
