@@ -71,6 +71,14 @@ static inline void *raw_ptr(uint64_t va)
 	return (void *)va;
 }
 
+/* The address all of whose indices are @slot: with a self map in that slot of the L4, the L4 itself. */
+static inline uint64_t raw_self_va(unsigned int slot)
+{
+	uint64_t va = slot * (L4_SPAN + L3_SPAN + L2_SPAN + L1_SPAN);
+
+	return (uint64_t)((int64_t)(va << 16) >> 16);
+}
+
 /* M2P entry of @mfn: ~0 where there is none, a hole included. */
 uint64_t raw_m2p(uint64_t mfn);
 

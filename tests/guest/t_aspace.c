@@ -31,7 +31,7 @@ TEST(aspace, aspace_create,
 {
 	uint64_t calls = mmu_batch_calls(), free = frame_alloc_free();
 	struct aspace as = { .l4 = INVALID_PFN };
-	struct aspace_info info;
+	static struct aspace_info info;
 	unsigned int slot;
 
 	REQUIRE(range_begin(&as, false));

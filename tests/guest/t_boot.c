@@ -82,9 +82,9 @@ TEST(boot, boot_tables_read_only, "a store to the live L4 faults, a load does no
 {
 	uint64_t *l4 = boot_va(boot_info()->l4), entry = 0;
 
-	CHECK_EQ(probe_load64(&l4[511], &entry), 0);
+	CHECK_EQ(probe_load64(&l4[SLOT_IMAGE], &entry), 0);
 	CHECK(entry & 1);
-	CHECK_EQ(probe_store64(&l4[511], entry), EXINFO_PF(PF_PRESENT | PF_WRITE));
+	CHECK_EQ(probe_store64(&l4[SLOT_IMAGE], entry), EXINFO_PF(PF_PRESENT | PF_WRITE));
 }
 
 /* Sorted, disjoint, not empty: p2m identity ranges are made from the gaps. */

@@ -298,10 +298,7 @@ RAW_TEST(neg_update, neg_update_linear,
 	}
 	/* Through it: the L4 as the last level of an address all of whose indices are the slot. */
 	CHECK_EQ(raw_set(entry[2], raw_pte(live, RAW_RO | PTE_NX)), 0);
-	CHECK_EQ(*(uint64_t *)raw_ptr(UINT64_C(0xffff) << 48 |
-				      (uint64_t)(RAW_SLOT + 1) *
-					      (L4_SPAN + L3_SPAN + L2_SPAN + L1_SPAN) |
-				      SLOT_IMAGE * sizeof(uint64_t)) &
+	CHECK_EQ(*(uint64_t *)raw_ptr(raw_self_va(RAW_SLOT + 1) + SLOT_IMAGE * sizeof(uint64_t)) &
 			 ~PTE_AD,
 		 *raw_l4e(SLOT_IMAGE) & ~PTE_AD);
 	CHECK_EQ(raw_set(entry[2], 0), 0);

@@ -285,7 +285,7 @@ TEST(ptdump, ptdump_path, "the entries on the way to an address, as far as there
 	CHECK_EQ(e[1], 0);
 	/* Xen's tables are not ours to read. */
 	CHECK_EQ(ptdump_path(kernel_l4(), XEN_VA_BASE, e), 4);
-	CHECK_EQ(ptdump_path(kernel_l4(), USER_END, e), 5);
+	CHECK_EQ(ptdump_path(kernel_l4(), UINT64_C(1) << 47, e), 5);
 	CHECK_EQ(ptdump_path(INVALID_PFN, va, e), 5);
 }
 

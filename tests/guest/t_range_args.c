@@ -51,7 +51,7 @@ TEST(range, range_arguments,
 	/* The last page that is the user's is; the range must not reach beyond it. */
 	refused(&as, USER_END - PAGE_SIZE, 2, pfn, -EINVAL);
 	refused(&as, USER_END, 1, pfn, -EINVAL);
-	refused(&as, XEN_VA_BASE - PAGE_SIZE, 1, pfn, -EINVAL);
+	refused(&as, UINT64_C(0xffff7ffffffff000), 1, pfn, -EINVAL);
 	refused(&as, XEN_VA_BASE - PAGE_SIZE, 2, pfn, -EINVAL);
 	refused(&as, XEN_VA_BASE, 1, pfn, -EINVAL);
 	refused(&as, XEN_VA_END - PAGE_SIZE, 1, pfn, -EINVAL);
@@ -313,7 +313,7 @@ TEST(range, range_holes,
 /* All of the user's half is 2^35 pages: holes cost nothing. */
 TEST(range, range_all, "the whole of the user's half is unmapped by one call")
 {
-	struct aspace_range all = { 0, UINT64_C(1) << 35, NULL };
+	struct aspace_range all = { 0, USER_END >> PAGE_SHIFT, NULL };
 	static const uint64_t at[] = { 0, VA, VA + 77 * L3_SPAN, USER_END - 2 * PAGE_SIZE };
 	struct aspace as;
 	unsigned int i;

@@ -101,10 +101,9 @@ RAW_TEST(xsa, xsa_182, "a read-only linear map can't be made writable, in steps 
 {
 	const void *live = boot_va(boot_info()->l4);
 	const uint64_t *entry = raw_l4e(RAW_SLOT + 1);
-	uint64_t ro = raw_pte(live, RAW_RO), self = UINT64_C(0xffff) << 48;
+	uint64_t ro = raw_pte(live, RAW_RO), self = raw_self_va(RAW_SLOT + 1);
 	uint64_t word = 0;
 
-	self |= (uint64_t)(RAW_SLOT + 1) * (L4_SPAN + L3_SPAN + L2_SPAN + L1_SPAN);
 	CHECK_EQ(raw_set(entry, ro), 0);
 	CHECK_EQ(raw_set(entry, ro | PTE_RW), -EINVAL);
 	CHECK_EQ(raw_set(entry, ro | PTE_RW | PTE_US | PTE_D), -EINVAL);

@@ -105,10 +105,10 @@ $(B)/host/san/test_elf $(B)/host/cov/test_elf: | $(B)/pinion.elf
 HOST_PROGRAMS := $(HOST_TESTS:%=$(B)/host/san/test_%) $(HOST_PLAIN_TESTS:%=$(B)/host/plain/test_%)
 
 .PHONY: check-host
-check-host: $(HOST_PROGRAMS) ## unit tests of lib/ and of the parsers, on this machine
+check-host: $(HOST_PROGRAMS) $(VM_PROGRAMS) ## the kernel on a model of Xen, and unit tests, on this machine
 	$(Q)mkdir -p $(B)/logs
 	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
-		--count host.count $^
+		--count host.count $(call VM_RUNS,vm) $(filter-out $(VM_PROGRAMS),$^)
 
 # Counters of an earlier run would be added to.
 .PHONY: coverage

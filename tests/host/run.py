@@ -4,6 +4,8 @@
 
     run.py --logs DIR --count FILE [--seconds N] PROGRAM...
 
+A program may have arguments behind it, in the same word: 'build/host/vm/test_suite dom0'.
+
 Each program speaks TAP (cmocka's). Its output goes to standard output and to DIR/host-NAME.log.
 A test that was planned but has no result, because its program crashed or ran out of time, has
 failed; so has a program that failed without a failed test, or that planned none.
@@ -29,7 +31,7 @@ def run(program, seconds):
     """Output, and what was amiss with the program as a whole ('' if nothing)."""
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
     try:
-        done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run(program.split(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, env=env, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as late:
         return late.stdout or b"", f"not done after {seconds} s"
@@ -71,8 +73,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = pool.map(lambda program: run(program, args.seconds), args.programs)
         for program, (output, amiss) in zip(args.programs, runs):
-            path = pathlib.Path(program)
-            name = f"{path.parent.name}/{path.name}"  # san/test_string
+            path = pathlib.Path(program.split()[0])
+            name = "-".join([f"{path.parent.name}/{path.name}", *program.split()[1:]])
             text = output.decode(errors="backslashreplace")
             (args.logs / f"host-{name.replace('/', '-')}.log").write_text(text)
             counts = count(text, amiss)

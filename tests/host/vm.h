@@ -90,8 +90,8 @@ void *tlb_access(uint64_t va, unsigned int access, unsigned int *error);
 void tlb_flush_va(uint64_t va);
 /* Drops what the tables do not say any more: the rest may be loaded again at any time, as a CPU may. */
 void tlb_flush_all(void);
-/* Drops what can be written through, so that the next store to each page is seen. */
-void tlb_drop_writable(void);
+/* The next store to each page is seen as if it were the first. */
+void tlb_watch_stores(void);
 /* Drops all of it. */
 void tlb_empty(void);
 

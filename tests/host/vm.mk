@@ -39,6 +39,9 @@ $(B)/host/image.lds: tests/host/image.ld $(B)/flags | $(B)/include/xen
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -E -P -x c -D__ASSEMBLY__ -Itests/host/machine -Iinclude -MMD -MP -MT $@ -MF $@.d $< -o $@
 
+# The TLB is walked at each flush, and has nothing to find in the guest.
+$(B)/host/vm/host/tests/host/vm_tlb.c.o: VM_vm := -O2
+
 # $(call vm_objects,FLAVOUR,PART,SOURCES)
 vm_objects = $(patsubst %,$(B)/host/$(1)/$(2)/%.o,$(3))
 
@@ -87,6 +90,11 @@ VM_TESTS := machine suite
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_suite := tests/host/test_suite.c
 VM_SUITE_suite := y
+
+# What check-host runs of them, with arguments.
+VM_PROGRAMS := $(VM_TESTS:%=$(B)/host/vm/test_%)
+VM_RUNS = $(foreach p,domu dom0 domu-l1tf,'$(B)/host/$(1)/test_suite $(p)') \
+	$(patsubst %,$(B)/host/$(1)/test_%,$(filter-out suite,$(VM_TESTS)))
 
 $(foreach f,vm vmcov,$(eval $(call vm_flavour,$(f))))
 $(foreach f,vm vmcov,$(foreach t,$(VM_TESTS),$(eval $(call vm_program,$(f),$(t)))))

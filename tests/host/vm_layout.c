@@ -14,7 +14,9 @@
 #include "vm.h"
 
 #define FOREIGN	   8 /* frames of another domain's, on a machine that has one */
-#define XEN_TABLES 3 /* L3, L2, L1 of the M2P */
+#define M2P_PIECES 4 /* of 2 MiB, for 1 GiB of machine memory each */
+#define XEN_TABLES (2 + M2P_PIECES + 3)
+#define XEN_TEXT   (XEN_VA_BASE + UINT64_C(0x2d040200000)) /* a page of it is there, without U */
 
 static uint64_t pool_frames(void)
 {
@@ -83,6 +85,16 @@ static uint64_t *frame(uint64_t mfn)
 	return (uint64_t *)(vm->mem + mfn * PAGE_SIZE);
 }
 
+static void map_xen_text(uint64_t tables, uint64_t page)
+{
+	uint64_t flags = PTE_P | PTE_A;
+
+	vm->model.xen_l4e[va_index(XEN_TEXT, 4) - SLOT_XEN_FIRST] = pte_make(_mfn(tables), flags);
+	frame(tables)[va_index(XEN_TEXT, 3)] = pte_make(_mfn(tables + 1), flags);
+	frame(tables + 1)[va_index(XEN_TEXT, 2)] = pte_make(_mfn(tables + 2), flags);
+	frame(tables + 2)[va_index(XEN_TEXT, 1)] = pte_make(_mfn(page), flags);
+}
+
 void layout_xen_tables(void)
 {
 	uint64_t ones = vm->m2p_first + vm->m2p_pages, l3 = ones + 1, l2 = l3 + 1, l1 = l2 + 1, i;
@@ -90,9 +102,12 @@ void layout_xen_tables(void)
 
 	memset(frame(ones), 0xff, PAGE_SIZE);
 	frame(l3)[0] = pte_make(_mfn(l2), upper);
-	frame(l2)[0] = pte_make(_mfn(l1), upper);
-	for (i = 0; i < TABLE_ENTRIES; i++)
+	for (i = 0; i < M2P_PIECES; i++)
+		frame(l2)[i] = pte_make(_mfn(l1 + i), upper);
+	/* Tables one behind the other are one array. */
+	for (i = 0; i < M2P_PIECES * TABLE_ENTRIES; i++)
 		frame(l1)[i] = pte_make(_mfn(i < vm->m2p_pages ? vm->m2p_first + i : ones),
 					PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX);
 	vm->model.xen_l4e[0] = pte_make(_mfn(l3), upper | PTE_D);
+	map_xen_text(l1 + M2P_PIECES, ones);
 }

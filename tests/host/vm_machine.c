@@ -106,6 +106,7 @@ static const struct model_ops ops = {
 static void say(const char *line)
 {
 	printf("# model: %s\n", line);
+	fflush(stdout);
 }
 
 void machine_check(void)
@@ -114,6 +115,7 @@ void machine_check(void)
 		return;
 	if (!vm->running) {
 		printf("# the model's invariants are broken\n");
+		fflush(stdout);
 		abort();
 	}
 	vm_exit(MACHINE_KILLED, "the model's invariants are broken");

@@ -64,7 +64,7 @@ struct machine_snapshot *machine_snapshot(void)
 	snap->model = vm->model;
 	memcpy(snap->frame, vm->frame, vm->nr_frames * sizeof(*snap->frame));
 	snap->services = vm->services;
-	tlb_drop_writable();
+	tlb_watch_stores();
 	forget_dirty();
 	vm->based = snap;
 	return snap;
@@ -73,7 +73,7 @@ struct machine_snapshot *machine_snapshot(void)
 void machine_restore(const struct machine_snapshot *snap)
 {
 	fault_open();
-	tlb_drop_writable();
+	tlb_watch_stores();
 	if (vm->based == snap)
 		for (uint64_t i = 0; i < vm->nr_dirty; i++)
 			memcpy(vm->mem + vm->dirty_list[i] * PAGE_SIZE,

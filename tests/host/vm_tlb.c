@@ -10,7 +10,8 @@
  * now. One thing no guest can tell: a flush keeps translations that a walk would give again, since a CPU may
  * load them again at once. Some are lost at random when there are many.
  *
- * A page is mapped writable only once its leaf has D, which the first store sets.
+ * The host's mapping of a page is writable only from the first store on, which sets D in the leaf and notes that the frame
+ * is written (vm_snapshot.c).
  */
 #include <stdlib.h>
 #include <stdio.h>
@@ -18,14 +19,15 @@
 #include <pinion/arch/regs.h>
 #include "vm.h"
 
-#define ENTRIES	   4096
-#define HASH_SLOTS 16384
+#define ENTRIES	   40000
+#define HASH_SLOTS 65536
 #define NONE	   UINT32_MAX
 
 struct translation {
 	uint64_t va, mfn;
-	bool writable, executable;
-	uint32_t next; /* in its hash chain */
+	bool writable, executable; /* the guest's rights */
+	bool stored;		   /* the host's mapping is writable: it has been written to */
+	uint32_t next;		   /* in its hash chain */
 };
 
 static struct translation tlb[ENTRIES];
@@ -34,7 +36,7 @@ static uint32_t victim;
 
 static uint32_t *chain_of(uint64_t va)
 {
-	return &chain[(va >> PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 50];
+	return &chain[(va >> PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 48];
 }
 
 static struct translation *find(uint64_t va)
@@ -132,7 +134,7 @@ static bool allows(const struct walk *w, unsigned int access)
 
 static void map(struct translation *t)
 {
-	int prot = PROT_READ | (t->writable ? PROT_WRITE : 0) | (t->executable ? PROT_EXEC : 0);
+	int prot = PROT_READ | (t->stored ? PROT_WRITE : 0) | (t->executable ? PROT_EXEC : 0);
 	/* What is no memory reads as ones from a bus that nobody answers on. */
 	bool memory = t->mfn < vm->nr_frames;
 	int flags = MAP_FIXED | (memory ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
@@ -143,7 +145,7 @@ static void map(struct translation *t)
 		perror("mapping a page of the guest's");
 		abort();
 	}
-	if (memory && t->writable)
+	if (memory && t->stored)
 		vm_dirty(t->mfn);
 }
 
@@ -170,13 +172,27 @@ static bool waits_for_dirty(const struct translation *t, const struct walk *w)
 	return !t->writable && w->mfn == t->mfn && allows(w, PF_WRITE) && !(*w->leaf & PTE_D);
 }
 
+/* What is cached does for the access, and the host's mapping was narrower, to see the first store. */
+static bool widen(struct translation *t, unsigned int access)
+{
+	if (!t || !(access & PF_WRITE) || !t->writable || t->stored)
+		return false;
+	t->stored = true;
+	map(t);
+	return true;
+}
+
 int tlb_fill(uint64_t va, unsigned int access, unsigned int *error)
 {
 	struct translation *t = find(va & ~PAGE_OFFSET_MASK);
 	uint64_t table = 0;
-	struct walk w = walk(va, true, &table);
-	bool stale = t && !((access & PF_WRITE) && waits_for_dirty(t, &w));
+	struct walk w;
+	bool stale;
 
+	if (widen(t, access))
+		return 0;
+	w = walk(va, true, &table);
+	stale = t && !((access & PF_WRITE) && waits_for_dirty(t, &w));
 	if (stale)
 		drop(t);
 	if (stale || !allows(&w, access)) {
@@ -190,6 +206,7 @@ int tlb_fill(uint64_t va, unsigned int access, unsigned int *error)
 	t->mfn = w.mfn;
 	t->writable = (w.rights & PTE_RW) && (*w.leaf & PTE_D);
 	t->executable = !(w.rights & PTE_NX);
+	t->stored = (access & PF_WRITE) != 0;
 	map(t);
 	vm->stats.fills++;
 	return 0;
@@ -199,7 +216,7 @@ void *tlb_access(uint64_t va, unsigned int access, unsigned int *error)
 {
 	struct translation *t = find(va & ~PAGE_OFFSET_MASK);
 
-	if (!t || ((access & PF_WRITE) && !t->writable)) {
+	if (!t || ((access & PF_WRITE) && !t->stored)) {
 		if (tlb_fill(va, access, error))
 			return NULL;
 		t = find(va & ~PAGE_OFFSET_MASK);
@@ -218,28 +235,64 @@ void tlb_flush_va(uint64_t va)
 		drop(t);
 }
 
-/* Whether a walk would give @t again, and so a CPU may have it at any time. */
-static bool still_so(const struct translation *t)
-{
-	uint64_t table = 0;
-	struct walk w = walk(t->va, false, &table);
+/* The way down to the tables of level 1, one remembered: translations next to each other share it. */
+struct way {
+	uint64_t region; /* the va's 2 MiB */
+	uint64_t rights;
+	const uint64_t *l1; /* NULL: not present */
+};
 
-	return allows(&w, 0) && w.mfn == t->mfn && (*w.leaf & PTE_A) &&
-	       t->writable == ((w.rights & PTE_RW) && (*w.leaf & PTE_D)) &&
-	       t->executable == !(w.rights & PTE_NX);
+static void way_to(struct way *way, uint64_t va)
+{
+	uint64_t at = mfn_x(vm->model.l4);
+
+	way->region = va >> L2_SHIFT;
+	way->rights = PTE_RW | PTE_US;
+	way->l1 = NULL;
+	for (unsigned int level = 4; level > 1; level--) {
+		const uint64_t *entry = entry_at(at, va, level);
+
+		if (!entry || !(*entry & PTE_P))
+			return;
+		way->rights = (way->rights & (*entry | PTE_NX)) | (*entry & PTE_NX);
+		at = mfn_x(pte_mfn(*entry));
+	}
+	way->l1 = entry_at(at, 0, 1);
+}
+
+/* Whether a walk would give @t again, and so a CPU may have it at any time. */
+static bool still_so(const struct translation *t, struct way *way)
+{
+	uint64_t leaf, rights;
+
+	if (way->region != t->va >> L2_SHIFT)
+		way_to(way, t->va);
+	if (!way->l1)
+		return false;
+	leaf = way->l1[va_index(t->va, 1)];
+	rights = (way->rights & (leaf | PTE_NX)) | (leaf & PTE_NX);
+	return (leaf & PTE_P) && (leaf & PTE_A) && (rights & PTE_US) &&
+	       mfn_x(pte_mfn(leaf)) == t->mfn &&
+	       t->writable == ((rights & PTE_RW) && (leaf & PTE_D)) &&
+	       t->executable == !(rights & PTE_NX);
 }
 
 void tlb_flush_all(void)
 {
+	struct way way = { .region = UINT64_MAX };
+
 	vm->stats.flushes++;
 	for (uint32_t i = used; i-- > 0;)
-		if (!still_so(&tlb[i]))
+		if (!still_so(&tlb[i], &way))
 			drop(&tlb[i]);
 }
 
-void tlb_drop_writable(void)
+void tlb_watch_stores(void)
 {
-	for (uint32_t i = used; i-- > 0;)
-		if (tlb[i].writable)
-			drop(&tlb[i]);
+	for (uint32_t i = 0; i < used; i++) {
+		if (!tlb[i].stored)
+			continue;
+		tlb[i].stored = false;
+		map(&tlb[i]);
+	}
 }

@@ -250,11 +250,13 @@ static long set_trap_table(const uint64_t *args)
 
 static long vcpu_op(const uint64_t *args)
 {
+	if (args[1] != 0)
+		return -ENOENT;
 	switch (args[0]) {
 	case VCPUOP_stop_periodic_timer:
 	case VCPUOP_set_singleshot_timer:
 	case VCPUOP_stop_singleshot_timer:
-		return args[1] == 0 ? 0 : -ENOENT;
+		return 0;
 	default:
 		return -ENOSYS;
 	}
