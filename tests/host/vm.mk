@@ -93,7 +93,7 @@ VM_SUITE_suite := y
 
 # What check-host runs of them, with arguments.
 VM_PROGRAMS := $(VM_TESTS:%=$(B)/host/vm/test_%)
-VM_RUNS = $(foreach p,domu dom0 domu-l1tf,'$(B)/host/$(1)/test_suite $(p)') \
+VM_RUNS = $(foreach p,domu dom0 domu-large,'$(B)/host/$(1)/test_suite $(p)') \
 	$(patsubst %,$(B)/host/$(1)/test_%,$(filter-out suite,$(VM_TESTS)))
 
 $(foreach f,vm vmcov,$(eval $(call vm_flavour,$(f))))
