@@ -33,7 +33,9 @@ struct profile {
 static const struct profile profiles[] = {
 	{ "domu", false, { .l1tf = true, .seed = 1, .cmdline = "tests=-* oracle=off" } },
 	{ "dom0", false, { .dom0 = true, .seed = 2, .nr_pages = 8192, .cmdline = "tests=-*" } },
-	{ "domu-large", true, { .seed = 3, .nr_pages = 24576, .cmdline = "tests=-* oracle=off" } },
+	{ "domu-large",
+	  true,
+	  { .seed = 3, .nr_pages = 24576, .cmdline = "tests=-* oracle=off ops=300" } },
 };
 
 /* A test of the suite, as it is in the pristine image. */
