@@ -26,7 +26,7 @@ run: ## boot it on real Xen by `xl create -c`, and say how it went
 	$(call rig,run)
 
 .PHONY: check-smoke check-dom0 check-domu
-check-smoke check-dom0 check-domu: check-%: ## one lane: bare QEMU, initial domain, domU
+check-smoke check-dom0 check-domu: check-%: ## one lane: without Xen, initial domain, domU
 	$(call rig,check $*)
 
 .PHONY: check-expect

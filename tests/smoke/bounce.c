@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames on the guest's stack, and HYPERVISOR_iret, which takes them off. What the guest's kernel finds, lowest address first:
+ * Frames on the guest's stack, and HYPERVISOR_iret, which takes them off. What the guest's kernel finds,
+ * lowest address first:
  *
  *     rcx, r11                  SYSCALL would have destroyed them
  *     ds, es, fs, gs            of a failsafe frame alone
@@ -10,10 +11,11 @@
  *     rflags                    IF: upcalls were not masked
  *     rsp, ss                   16-byte aligned above here
  *
- * In kernel mode the stack is not switched: the frame goes below the rsp of the time, aligned. If it can't be written there the
- * guest dies: there is no other place to tell it.
+ * In kernel mode the stack is not switched: the frame goes below the rsp of the time, aligned. If it can't be
+ * written there the guest dies: there is no other place to tell it.
  *
- * Source: create_bounce_frame in Xen's arch/x86/x86_64/entry.S; pv_inject_event() in pv/traps.c; do_iret() in pv/iret.c.
+ * Source: create_bounce_frame in Xen's arch/x86/x86_64/entry.S; pv_inject_event() in pv/traps.c; do_iret() in
+ * pv/iret.c.
  */
 #include <pinion/arch/pte.h>
 #include "smoke.h"

@@ -2,10 +2,10 @@
 /*
  * Descriptor tables and MSRs.
  *
- * The CPU's GDT is one window: the guest's frames in its first 14 pages, mapped when the guest sets them, and Xen's own page
- * behind, whose selectors are public. So a guest's descriptors are used by the CPU in the guest's own memory, and the
- * model is what keeps the guest from writing there. The LDT's window is filled by faults, a page when a selector of it is first
- * loaded, as Xen does (pv_map_ldt_shadow_page()).
+ * The CPU's GDT is one window: the guest's frames in its first 14 pages, mapped when the guest sets them, and
+ * Xen's own page behind, whose selectors are public. So a guest's descriptors are used by the CPU in the
+ * guest's own memory, and the model is what keeps the guest from writing there. The LDT's window is filled by
+ * faults, a page when a selector of it is first loaded, as Xen does (pv_map_ldt_shadow_page()).
  */
 #include <pinion/arch/io.h>
 #include <pinion/arch/pte.h>
@@ -27,8 +27,8 @@
 #define CR4_FSGSBASE   0x10000
 #define CR4_OSXSAVE    0x40000
 
-#define CPUID1_ECX_XSAVE    (1u << 26)
-#define CPUID7_EBX_FSGSBASE (1u << 0)
+#define CPUID1_ECX_XSAVE    (1U << 26)
+#define CPUID7_EBX_FSGSBASE (1U << 0)
 
 #define DESC_TSS 0x890000000000
 #define DESC_LDT 0x820000000000
@@ -132,7 +132,7 @@ static void idt_init(void)
 	unsigned int vector;
 
 	for (vector = 0; vector < ARRAY_SIZE(idt); vector++) {
-		uint64_t offset = (uint64_t)exception_stubs + vector * 16ul;
+		uint64_t offset = (uint64_t)exception_stubs + vector * 16UL;
 		uint16_t ist = vector == 2 ? 1 : vector == 8 ? 2 : vector == 18 ? 3 : 0;
 		uint16_t dpl = vector == 3 || vector == 4 ? GATE_USER : 0;
 

@@ -12,7 +12,7 @@
  *                      |  Xen's part of the GDT, 1 page |
  *                      |  guest's part,      14 pages   |
  *   GDT_VA             +--------------------------------+ 0xffff820000000000, slot 260
- *                      |  the table itself              |  slot 258: nobody's but Xen's, and the guest may look at the entry
+ *                      |  the table itself              |  slot 258, by the model
  *   M2P_VA + 256 GiB   +--------------------------------+
  *                      |  M2P, read-only for the guest  |  2 MiB pages, one for each GiB that has RAM
  *   M2P_VA             +--------------------------------+ 0xffff800000000000, slot 256

@@ -2,9 +2,9 @@
 /*
  * The machine: its RAM, and the hypervisor's own part of every address space.
  *
- * QEMU says by a struct hvm_start_info where RAM is, where the guest's ELF is (module 0) and what the command line was. Frames that
- * the hypervisor needs for itself come in one run from the end of its image up, and are never given back. What is left
- * when the guest is built is the heap, the model's to give out.
+ * QEMU says by a struct hvm_start_info where RAM is, where the guest's ELF is (module 0) and what the command
+ * line was. Frames that the hypervisor needs for itself come in one run from the end of its image up, and are
+ * never given back. What is left when the guest is built is the heap, the model's to give out.
  *
  *   0        1 MiB                                                    nr_frames
  *   | firmware | image | tables, M2P, frame table | heap ... | module | [hole] heap |
@@ -126,8 +126,8 @@ static void map_large(uint64_t va, uint64_t maddr, uint64_t flags)
 }
 
 /*
- * All of RAM at RAM_VA. descend() reaches new tables there, so the first GiB comes first, with tables of the image's own and
- * reached by the image's address.
+ * All of RAM at RAM_VA. descend() reaches new tables there, so the first GiB comes first, with tables of the
+ * image's own and reached by the image's address.
  */
 static void map_ram(void)
 {
@@ -154,8 +154,8 @@ static bool has_ram(uint64_t mfn, uint64_t end)
 }
 
 /*
- * The M2P: a piece of 2 MiB for each GiB with RAM; what lies between is a hole, which faults. All pieces are in one run of RAM,
- * so that the model has an array; those of holes are there too, and nobody reads them.
+ * The M2P: a piece of 2 MiB for each GiB with RAM; what lies between is a hole, which faults. All pieces are
+ * in one run of RAM, so that the model has an array; those of holes are there too, and nobody reads them.
  */
 static void make_m2p(void)
 {

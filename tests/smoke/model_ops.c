@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the model asks of the machine. Copies use the guest's own tables, which are the CPU's at the time; a fault is -EFAULT. There
- * is no flush here that Xen does not promise: a translation that the guest forgot stays in the TLB, and is used.
+ * What the model asks of the machine. Copies use the guest's own tables, which are the CPU's at the time; a
+ * fault is -EFAULT. There is no flush here that Xen does not promise: a translation that the guest forgot
+ * stays in the TLB, and is used.
  */
 #include <pinion/arch/pte.h>
 #include "../model/internal.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the hypervisor itself has to say: lines that begin with `(XEN) `, so that whoever reads the serial line can tell them from the
- * guest's, and may take them out wherever they cut in (tests/rig/ktap.py).
+ * What the hypervisor itself has to say: lines that begin with `(XEN) `, so that whoever reads the serial line
+ * can tell them from the guest's, and may take them out wherever they cut in (tests/rig/ktap.py).
  */
 #include <stdarg.h>
 #include <stdint.h>

@@ -3,7 +3,8 @@
  * Hypercalls that are not about memory: those without which no guest comes up. The rest is -ENOSYS, event channels and
  * timers among it: a guest must do without.
  *
- * Source: common/kernel.c, common/sched/core.c, drivers/char/console.c, arch/x86/pv/{traps,callback,misc-hypercalls}.c in Xen.
+ * Source: common/kernel.c, common/sched/core.c, drivers/char/console.c,
+ * arch/x86/pv/{traps,callback,misc-hypercalls}.c in Xen.
  */
 #include <stdint.h>
 #include <xen/callback.h>
@@ -35,8 +36,8 @@ static long get_features(uint64_t va)
 		return -EINVAL;
 	info.submap = 0;
 	if (info.submap_idx == 0)
-		info.submap = 1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_dom0 |
-			      1u << XENFEAT_pae_pgdir_above_4gb;
+		info.submap = 1U << XENFEAT_mmu_pt_update_preserve_ad | 1U << XENFEAT_dom0 |
+			      1U << XENFEAT_pae_pgdir_above_4gb;
 	return guest_copy_to(va, &info, sizeof(info));
 }
 

@@ -12,8 +12,9 @@
  *   model_ops.c         what the model asks of the machine: pages, copies, flushes
  *   report.c            the hypervisor's own words, and the end
  *
- * It knows nothing of any particular guest: tests/smoke/guest is a second one, for what Pinion does not ask for. What is left out, and that it is answered with -ENOSYS: event channels, timers,
- * physdev, grants. One CPU, interrupts off in ring 0, and none come: the PICs are masked.
+ * It knows nothing of any particular guest: tests/smoke/guest is a second one, for what Pinion does not ask
+ * for. Event channels, timers, physdev and grants are left out, and answered with -ENOSYS. One CPU, interrupts
+ * off in ring 0, and none come: the PICs are masked.
  */
 #ifndef PINION_TESTS_SMOKE_H
 #define PINION_TESTS_SMOKE_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The hypervisor's image: loaded at 1 MiB, linked where it runs (layout.h). One segment: nobody else's code runs in ring 0. */
+/*
+ * The hypervisor's image: loaded at 1 MiB, linked where it runs (layout.h). One segment: nobody else's code
+ * runs in ring 0.
+ */
 #include "layout.h"
 
 OUTPUT_FORMAT("elf64-x86-64")

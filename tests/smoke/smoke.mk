@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# The smoke lane's hypervisor, build/smoke.elf: tests/smoke around tests/model. Kernel sources and the model are compiled with the
-# kernel's flags but for the address: the hypervisor lives in Xen's half of the address space, out of the kernel model's reach.
+# The smoke lane's hypervisor, build/smoke.elf: tests/smoke around tests/model. Kernel sources and the model
+# are compiled with the kernel's flags but for the address: the hypervisor lives in Xen's half of the address
+# space, out of the kernel model's reach.
 
 SMOKE_SOURCES := $(sort $(wildcard tests/smoke/*.c tests/model/*.c lib/*.c)) \
 	arch/x86/serial.c arch/x86/pte.c tests/smoke/boot.S tests/smoke/trap.S

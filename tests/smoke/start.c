@@ -8,8 +8,9 @@
  *     seed=N         of the shuffle: which machine frame each of the guest's is
  *     check=N        the model checks itself after every Nth hypercall (default: never)
  *
- * The guest is a dom0: it gets console_io, and the machine's memory map. Its frames are the machine's in no order at all, and none has
- * the number that the guest calls it by: what mixes up the two kinds of number does not work by chance.
+ * The guest is a dom0: it gets console_io, and the machine's memory map. Its frames are the machine's in no
+ * order at all, and none has the number that the guest calls it by: what mixes up the two kinds of number does
+ * not work by chance.
  */
 #include <stdint.h>
 #include <xen/sched.h>

@@ -97,8 +97,8 @@ guest_iret:
 	iretq
 
 /*
- * int copy_guest(void *dst, const void *src, size_t n): 0, or 1 if not all could be copied. One of the two is the guest's address;
- * a fault there, of whatever kind, goes on at copy_guest_fixup.
+ * int copy_guest(void *dst, const void *src, size_t n): 0, or 1 if not all could be copied. One of the two is
+ * the guest's address; a fault there, of whatever kind, goes on at copy_guest_fixup.
  */
 	.globl	copy_guest, copy_guest_words, copy_guest_bytes, copy_guest_fixup
 	.type	copy_guest, @function

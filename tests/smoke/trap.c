@@ -147,11 +147,11 @@ static void hypercall(struct cpu_regs *regs)
 void trap_from_syscall(struct cpu_regs *regs)
 {
 	guest.regs = regs;
-	/* What the frame was given was the rflags without IF that SYSCALL left in r11: they are whole. */
 	if (guest.kernel_mode)
 		hypercall(regs);
 	else
 		guest_bounce(regs, guest.syscall_callback, guest.syscall_masks ? BOUNCE_MASK : 0,
 			     0);
+	/* They came by way of r11, which is the guest's to change: interrupts are not. */
 	regs->rflags |= RFLAGS_IF;
 }

@@ -22,8 +22,8 @@
 typedef void evtchn_handler_fn(evtchn_port_t port);
 
 /*
- * Masks every port, and takes the upcall. A hypervisor without event channels (-ENOSYS) is said so in the log: the kernel
- * goes on without events, and every call below gives its error. => shared_info is mapped
+ * Masks every port, and takes the upcall. A hypervisor without event channels (-ENOSYS) is said so in the log:
+ * the kernel goes on without events, and every call below gives its error. => shared_info is mapped
  */
 void evtchn_init(void);
 

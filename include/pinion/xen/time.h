@@ -23,8 +23,8 @@ uint64_t time_now_ns(void);
 uint64_t time_from_tsc(const struct vcpu_time_info *time, uint64_t tsc);
 
 /*
- * Binds the timer and stops Xen's periodic one. Returns 0 or Xen's error, but for a hypervisor without timers (-ENOSYS):
- * that is said so in the log, and sleeping spins. => evtchn_init()
+ * Binds the timer and stops Xen's periodic one. Returns 0 or Xen's error, but for a hypervisor without timers
+ * (-ENOSYS): that is said so in the log, and sleeping spins. => evtchn_init()
  */
 __must_check int time_init(void);
 

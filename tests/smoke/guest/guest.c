@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second guest for the hypervisor of tests/smoke: what Pinion does not ask of one. User mode and the way back, the failsafe
- * callback, the hypercall page, instructions that Xen emulates, stores to page tables. It shares no address with Pinion,
- * so that the hypervisor can't know any by heart.
+ * A second guest for the hypervisor of tests/smoke: what Pinion does not ask of one. User mode and the way
+ * back, the failsafe callback, the hypercall page, instructions that Xen emulates, stores to page tables. It
+ * shares no address with Pinion, so that the hypervisor can't know any by heart.
  *
  * It prints a line for each check that fails, and one at the end; poweroff if all went well, else crash.
  */
@@ -58,7 +58,7 @@ static uint64_t kernel_stack[512] __aligned(16);
 
 static long hypercall(unsigned int nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
-	char *stub = hypercall_page + nr * 32ul;
+	char *stub = hypercall_page + nr * 32UL;
 	register uint64_t r10 __asm__("r10") = a4;
 	long rc;
 
@@ -170,7 +170,7 @@ static void check_instructions(void)
 	CHECK_EQ(try(do_out, 0xf4), ENDED(VECTOR_GP, 0));
 	CHECK_EQ(try(do_lgdt, (uintptr_t)tables), ENDED(VECTOR_GP, 0));
 	CHECK_EQ(try(do_int3, 0), ENDED(VECTOR_BP, 0));
-	CHECK_EQ(last.cs & 0xffff, FLAT_KERNEL_CS & ~3u);
+	CHECK_EQ(last.cs & 0xffff, FLAT_KERNEL_CS & ~3U);
 	CHECK_EQ(last.cs >> 32, 1);
 	CHECK_EQ(last.ss, FLAT_KERNEL_SS);
 	__asm__ volatile("ud2; .ascii \"xen\"; cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
@@ -213,7 +213,9 @@ static void check_segments(void)
 		 -EINVAL);
 }
 
-/* Stores to a live L1 table, which the hypervisor does in the guest's place: to the entry of a page that nobody uses. */
+/*
+ * Stores to a live L1 table, which the hypervisor does in the guest's place: to the entry of a page that nobody uses.
+ */
 static void do_exchange(uint64_t arg)
 {
 	uint64_t value = 0;
@@ -228,14 +230,14 @@ static void check_table_stores(void)
 
 	__asm__ volatile("movq $0, (%0)" : : "r"(leaf) : "memory");
 	CHECK_EQ(*leaf, 0);
-	__asm__ volatile("mov %1, 8(%0, %2, 8)" : : "r"(leaf - 3), "r"(was), "r"(2ul) : "memory");
+	__asm__ volatile("mov %1, 8(%0, %2, 8)" : : "r"(leaf - 3), "r"(was), "r"(2UL) : "memory");
 	CHECK_EQ(*leaf, was);
 	/* A part of an entry: bits 9 to 11 are the guest's, in its second byte. */
 	__asm__ volatile("movb %1, 1(%0)" : : "r"(leaf), "q"((uint8_t)(was >> 8 | 0xe)) : "memory");
 	CHECK_EQ(*leaf, was | PTE_AVL);
 	__asm__ volatile("movw %1, (%0)" : : "r"(leaf), "r"((uint16_t)was) : "memory");
 	CHECK_EQ(*leaf, was);
-	__asm__ volatile("movl $0x200, (%0); mov (%0), %1" : : "r"(leaf), "r"(0ul) : "memory");
+	__asm__ volatile("movl $0x200, (%0); mov (%0), %1" : : "r"(leaf), "r"(0UL) : "memory");
 	got = *leaf;
 	CHECK_EQ(got & UINT32_MAX, 0x200);
 	__asm__ volatile("movq $0, (%0)" : : "r"(leaf) : "memory");
@@ -330,7 +332,7 @@ static void register_traps(void)
 		traps[i] = (struct trap_info){ .vector = (uint8_t)i,
 					       .flags = 4,
 					       .cs = FLAT_KERNEL_CS,
-					       .address = (uintptr_t)trap_stubs + i * 16ul };
+					       .address = (uintptr_t)trap_stubs + i * 16UL };
 	CHECK_EQ(hypercall(__HYPERVISOR_set_trap_table, (uintptr_t)traps, 0, 0, 0), 0);
 	CHECK_EQ(hypercall(__HYPERVISOR_set_callbacks, (uintptr_t)event_stub,
 			   (uintptr_t)failsafe_stub, 0, 0),
