@@ -152,33 +152,31 @@ struct model {
 
 	/* struct domain, struct vcpu */
 	domid_t domid;
+	bool in_multicall;
+	bool crashed;	  /* crash() has been called */
+	bool old_partial; /* see old_table */
+	unsigned int gdt_ents, ldt_ents;
 	uint64_t tot_pages, max_pages;
 	mfn_t l4, user_l4; /* v->arch.guest_table, guest_table_user; INVALID_MFN: none */
 	mfn_t gdt_frame[MODEL_GDT_FRAMES];
-	unsigned int gdt_ents;
 	uint64_t ldt_base;
-	unsigned int ldt_ents;
 	mfn_t ldt_frame
 		[MODEL_LDT_FRAMES]; /* shadow LDT: frames that are mapped, INVALID_MFN where not yet */
 	uint64_t vm_assist;
-	bool in_multicall;
 	/*
 	 * The guest's memory map, of which there may be none (d->arch.e820; a domU's toolstack sets one), and the machine's, for a
 	 * dom0. Both are the embedder's to fill in after model_init().
 	 */
 	struct model_region map[MODEL_REGIONS];
-	uint32_t nr_regions;
+	uint32_t nr_regions, nr_machine_regions;
 	const struct model_region *machine_map;
-	uint32_t nr_machine_regions;
 	uint64_t next_free; /* where the search for a frame of the heap goes on */
 	/*
 	 * v->arch.old_guest_table: a table whose last use is dropped when the call has done its work, or one whose promotion
 	 * failed part-way, to be taken back then; INVALID_MFN: none. old_partial: the latter. old_parent: whose entry it was.
 	 */
 	mfn_t old_table, old_parent;
-	bool old_partial;
 	uint64_t flush_clock; /* tlbflush_clock: one more at each flush of all */
-	bool crashed;	      /* crash() has been called */
 
 	/* The checker: after each call when `check_every` is 1, never when it is 0. */
 	unsigned int check_every;
