@@ -80,7 +80,7 @@ $(B)/compile_commands.json: $(B)/flags $(B)/objects
 	$(Q)python3 tests/lint/compile_commands.py $(B) '$(CC) $(CFLAGS)' $(filter %.c,$(SOURCES)) > $@
 
 -include $(OBJECTS:.o=.d) $(B)/linker.lds.d
--include tests/host/host.mk tests/fuzz/fuzz.mk tests/smoke/smoke.mk tests/lint/lint.mk tests/mutants/mutants.mk tests/rig/rig.mk
+-include tests/host/host.mk tests/fuzz/fuzz.mk tests/smoke/smoke.mk tests/lint/lint.mk tests/mutants/mutants.mk tests/rig/rig.mk tests/diff/diff.mk
 
 # Every lane, each also by itself as check-LANE. All of them run, whatever fails; the rig adds up.
 CHECK_LANES := host smoke dom0 domu expect rig

@@ -15,6 +15,7 @@ _UPPER_GOOD = (t.PTE_LINK, t.PTE_LINK, t.PTE_LINK, t.P, t.P | t.RW, t.P | t.US, 
                t.PTE_LINK | t.D, t.P | t.A | t.NX)
 _UPPER_BAD = (t.PSE, t.G, t.PCD, t.PWT, t.PSE | t.PCD)
 _CACHE = (t.PCD, t.PWT, t.PSE, t.PCD | t.PWT, t.PSE | t.PWT)
+_DATA = (12, 13, 14, 15)
 _FREQUENT = (0, 0, 1, 1, 2, 5)
 _RARE = (3, 7, 64, 100, 125, 126, t.LAST_USER)
 
@@ -39,6 +40,20 @@ class Belief:
         """A frame that is no table and writable at home, or any."""
         return self.rng.pick(self.frames(lambda n: self.level[n] == 0 and self.home[n] == 'rw') or
                              list(range(t.POOL)))
+
+    def data(self):
+        """A plain frame for leaves; mostly one of the last, so that others can still be tables."""
+        return self.rng.pick(_DATA) if self.rng.below(6) else self.plain()
+
+    def clean_entry(self, level):
+        """(name, flags) that Xen takes in a table of @level, as far as that is known."""
+        rng = self.rng
+        if level > 1:
+            return self.table(level - 1), rng.pick(_UPPER_GOOD)
+        n = rng.below(4)
+        if n == 0:
+            return self.table(), t.P | rng.pick((0, t.NX, t.US, t.A))
+        return rng.pick(_DATA + (t.KDATA, t.SHARED)) if n > 1 else rng.pick(_DATA), rng.pick(_LEAF_GOOD)
 
     def table(self, level=0, live=None):
         """A frame believed to be a table (of @level); any frame if there is none."""
@@ -90,7 +105,7 @@ class Belief:
                 return self.table(live=True), bits & ~t.RW
             if n == 2:
                 return rng.pick((t.KDATA, t.SHARED)), bits
-            return self.plain(), bits
+            return self.data(), bits
         if rng.chance(12):
             return self.table(level), bits & ~t.RW  # linear
         return self.table(level - 1), bits

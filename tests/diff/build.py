@@ -81,12 +81,17 @@ class Builder:
         frame = b.plain()
         if b.level[frame] == 0:
             b.entries[frame] = {}
-        links = [] if level == 1 or rng.chance(4) else [self.child(level - 1)]
-        for n in range(1 + rng.below(4)):
-            value, bits = b.entry(level)
-            self.store(frame, b.index(), value, bits)
-        for n, child in enumerate(links):
-            self.store(frame, rng.pick((0, 1, 2, 5)), child, b.bits(level) | t.P)
+        links = [] if level == 1 or rng.chance(6) else [self.child(level - 1)]
+        clean = level == 1 or links
+        for _ in range(rng.below(4) if clean else 1 + rng.below(3)):
+            if rng.below(10) and clean:
+                value, bits = b.clean_entry(level)
+            else:
+                value, bits = b.entry(level)
+            if level == 1 or value < t.POOL and b.level[value] == level - 1 or rng.chance(6):
+                self.store(frame, b.index(), value, bits)
+        for child in links:
+            self.store(frame, rng.pick((0, 1, 2, 5)), child, t.PTE_LINK if rng.below(4) else b.bits(level) | t.P)
         if level == 4 and rng.below(4):
             self.store(frame, t.SHARE, t.KL3, t.PTE_LINK)
         if level == 4 and rng.chance(4):
@@ -94,6 +99,26 @@ class Builder:
         b.level[frame] = level
         self.home_ro(frame)
         return frame
+
+    def window_tree(self):
+        """An L3 with all that is below it, at the window: addresses that update_va_mapping finds a leaf for."""
+        b = self.b
+        if len(b.frames(lambda n: b.level[n] == 0 and b.home[n] == 'rw')) < 5:
+            self.tear()
+            return
+        frame = below = None
+        for level in (1, 2, 3):
+            frame = b.plain()
+            b.entries[frame] = {}
+            for index in (0, 1, 2, 5):
+                if level > 1 and (index == 0 or self.rng.below(3) == 0):
+                    self.store(frame, index, below, t.PTE_LINK)
+                elif level == 1 and self.rng.below(2):
+                    self.store(frame, index, *b.clean_entry(1))
+            b.level[frame] = level
+            self.home_ro(frame)
+            below = frame
+        self.link_window(frame, t.PTE_LINK)
 
     def child(self, level):
         """A table of @level: one that is there, or a new one."""
@@ -113,7 +138,7 @@ class Builder:
         level = 1 + rng.below(4)
         frame = self.fill(level)
         n = rng.below(6)
-        if n < 3:
+        if n < 2:
             self.pin(frame, level, 'pin')
         elif level == 3:
             self.link_window(frame)
@@ -140,9 +165,10 @@ class Builder:
         self.uva(frame << 3 | t.HOME, frame, t.P | t.RW, t.INVLPG_LOCAL, 'build')
         b.home[frame] = 'rw'
 
-    def link_window(self, frame=None):
+    def link_window(self, frame=None, bits=None):
         frame = self.b.table(3) if frame is None else frame
-        bits = self.b.bits(4) | t.P if self.rng.below(8) else 0
+        if bits is None:
+            bits = self.b.bits(4) | t.P if self.rng.below(8) else 0
         self.update([(t.KL4, t.WINDOW_SLOT + self.rng.below(2), frame, bits)])
 
     def base(self, frame=None):

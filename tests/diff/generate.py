@@ -448,29 +448,25 @@ def may_ride(call):
 _MOVES = ((90, Writer.build), (60, Writer.change_entry), (12, Writer.good_bad_good), (24, Writer.bad_entry),
           (16, Writer.share), (18, Writer.kernel_link), (16, Writer.linear), (10, Writer.mode),
           (20, Writer.elsewhere), (16, Writer.kernel_l4), (10, Writer.m2p), (10, Writer.nonpresent),
-          (50, Writer.map_window), (24, Writer.odd_address), (20, Writer.home), (40, Writer.pin_wrong),
+          (50, Writer.map_window), (24, Writer.odd_address), (12, Writer.home), (40, Writer.pin_wrong),
           (24, Writer.pin_right), (8, Writer.pin_kernel), (12, Writer.base_wrong), (8, Writer.user_base),
           (5, Writer.kernel_base), (10, Writer.base), (22, Writer.flushes), (16, Writer.pages),
-          (12, Writer.batch_of_ext), (16, Writer.domains), (16, Writer.pointers), (14, Writer.gdt),
+          (12, Writer.batch_of_ext), (8, Writer.window_tree), (16, Writer.domains), (16, Writer.pointers), (14, Writer.gdt),
           (8, Writer.gdt_attack), (10, Writer.descriptor), (8, Writer.ldt), (16, Writer.memory),
           (8, Writer.other), (8, Writer.broken_table), (14, Writer.multicall))
 _WEIGHTS = sum(weight for weight, _ in _MOVES)
 
 
-def count(calls):
-    """Hypercalls of a trace, those inside multicalls too."""
-    return sum(len(told) for told in t.in_letters(calls))
-
-
 def one(seed, number, dom0):
     """Trace @number of a seed, of CALLS hypercalls at most."""
-    writer = Writer(t.Random(seed ^ number * 0x9e3779b97f4a7c15 ^ (0 if dom0 else 1 << 40)), dom0)
-    writer.build()
+    writer = Writer(t.Random(seed, number, dom0), dom0)
+    if writer.rng.below(4):
+        writer.window_tree()
     writer.build()
     calls = 0
     while calls < CALLS - 8 and len(writer.calls) < 2 * CALLS:
         writer.move()
-        calls = count(writer.calls)
-    while count(writer.calls) > CALLS or sum(map(len, writer.calls)) > 256:
+        calls = t.count(writer.calls)
+    while t.count(writer.calls) > CALLS or sum(map(len, writer.calls)) > 256:
         writer.calls.pop()
     return t.Trace(number, writer.calls)

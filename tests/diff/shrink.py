@@ -38,22 +38,11 @@ def _simpler(calls):
     for n, call in enumerate(calls):
         head = call[0]
         if head.kind == t.MULTICALL:
-            yield calls[:n] + split(call) + calls[n + 1:]
+            yield calls[:n] + t.inner_calls(call) + calls[n + 1:]
         elif head.kind in (t.UPDATE, t.EXT) and head.count > 1:
             for leave in range(1, len(call)):
                 fewer = t.dataclasses.replace(head, count=head.count - 1)
                 yield calls[:n] + [[fewer] + call[1:leave] + call[leave + 1:]] + calls[n + 1:]
-
-
-def split(multicall):
-    """The calls of a multicall."""
-    calls = []
-    for op in multicall[1:]:
-        if op.kind in (t.REQUEST, t.EXT_OP):
-            calls[-1].append(op)
-        else:
-            calls.append([op])
-    return calls
 
 
 def shrink(trace, bad):

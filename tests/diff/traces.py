@@ -44,7 +44,7 @@ PTE_LINK = P | RW | US | A
  INVLPG_MULTI, TLB_FLUSH_ALL, CMD_INVLPG_ALL, FLUSH_CACHE, SET_LDT, COMMAND_14, NEW_USER_BASEPTR, CLEAR_PAGE,
  COPY_PAGE, FLUSH_CACHE_GLOBAL, MARK_SUPER, UNMARK_SUPER) = range(21)
 
-_HEADER = struct.Struct('<QIIII')
+_HEADER = struct.Struct('<QIIIIQ')
 _HEAD = struct.Struct('<IHH')
 _OP = struct.Struct('<BBBBHBBQ')
 
@@ -86,28 +86,40 @@ def module(traces, verbose=False):
         body += _HEAD.pack(trace.number, len(ops), VERBOSE if verbose else 0)
         for op in ops:
             body += op.pack()
-    return _HEADER.pack(MAGIC, VERSION, len(traces), records, zlib.crc32(body)) + bytes(body)
+    return _HEADER.pack(MAGIC, VERSION, len(traces), records, zlib.crc32(body), len(body)) + bytes(body)
 
 
-def in_letters(calls):
-    """
-    The calls of a trace as letters tell them: [(op, whether a digit follows)], a multicall's own before
-    those in it; stores have no letter.
-    """
-    told = []
-    for call in calls:
-        if call[0].kind == STORE:
-            continue
-        inner = [op for op in call[1:] if op.kind not in (REQUEST, EXT_OP)]
-        told.append([(op, op.kind in (UPDATE, EXT) and op.count > 1) for op in [call[0], *inner]])
-    return told
+def checksum(traces):
+    """Of a module, to tell whether it is the same."""
+    return zlib.crc32(module(traces))
+
+
+def inner_calls(multicall):
+    """The calls in a multicall, which is a list of records like any call."""
+    calls = []
+    for op in multicall[1:]:
+        if op.kind in (REQUEST, EXT_OP):
+            calls[-1].append(op)
+        else:
+            calls.append([op])
+    return calls
+
+
+def count(calls):
+    """Hypercalls, those inside multicalls too."""
+    return sum(1 + (len(inner_calls(call)) if call[0].kind == MULTICALL else 0)
+               for call in calls if call[0].kind != STORE)
 
 
 class Random:
     """splitmix64, so that a seed means the same on every Python."""
 
-    def __init__(self, seed):
-        self._state = seed & (1 << 64) - 1
+    def __init__(self, *seeds):
+        self._state = 0
+        for seed in seeds:
+            # Neighbouring numbers must not give neighbouring states: those are one stream, shifted.
+            self._state = (self.word() ^ seed) & (1 << 64) - 1
+        self._state = self.word()
 
     def word(self):
         self._state = (self._state + 0x9e3779b97f4a7c15) & (1 << 64) - 1

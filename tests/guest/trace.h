@@ -34,7 +34,8 @@ struct trace_header {
 	uint32_t version;
 	uint32_t traces;
 	uint32_t records; /* of all traces, heads not counted */
-	uint32_t crc;	  /* of all that follows */
+	uint32_t crc;	  /* of what follows the header */
+	uint64_t bytes;	  /* of that; the module may be longer, by a part of a page */
 };
 
 #define TRACE_VERBOSE 1 /* each call is printed with its result */
@@ -219,6 +220,9 @@ struct trace_call {
 
 /* Carries out the call at @op; *@made becomes the calls that it was: a multicall, then those in it. Returns how many. */
 unsigned int trace_run(const struct trace_op *op, const struct trace_call **made);
+
+/* A call is about to be made. On the model, which can see what its targets are, there is another of this name. */
+void trace_about_to(const struct trace_op *op);
 
 /* trace_own.c: frames of the pool that were given back to Xen. */
 

@@ -255,12 +255,19 @@ static void encode(unsigned int n, const struct trace_op *op)
 	}
 }
 
+__weak void trace_about_to(const struct trace_op *op)
+{
+	(void)op;
+}
+
 static unsigned int run_multicall(const struct trace_op *op)
 {
 	const struct trace_op *inner = op + 1;
 	unsigned int i, n = op->count;
 
+	trace_about_to(op);
 	for (i = 1; i <= n; i++) {
+		trace_about_to(inner);
 		encode(i, inner);
 		memset(&entries[i], 0, sizeof(entries[i]));
 		entries[i].op = calls[i].nr;
@@ -283,6 +290,7 @@ unsigned int trace_run(const struct trace_op *op, const struct trace_call **made
 	*made = calls;
 	if (op->kind == TRACE_MULTICALL)
 		return run_multicall(op);
+	trace_about_to(op);
 	encode(0, op);
 	call->rc = hypercall_raw(call->nr, call->args[0], call->args[1], call->args[2],
 				 call->args[3], 0);

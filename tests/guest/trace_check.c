@@ -226,7 +226,7 @@ static const char *ops_wrong(const struct trace_op *op, unsigned int records, ui
 const char *trace_check(const void *module, uint64_t bytes, uint64_t *at)
 {
 	const struct trace_header *header = module;
-	const uint8_t *next = (const uint8_t *)(header + 1), *end = (const uint8_t *)module + bytes;
+	const uint8_t *next = (const uint8_t *)(header + 1), *end;
 	const struct trace_head *head;
 	const char *wrong;
 	uint32_t n;
@@ -236,7 +236,10 @@ const char *trace_check(const void *module, uint64_t bytes, uint64_t *at)
 		return "this is no trace";
 	if (header->version != TRACE_VERSION)
 		return "another version";
-	if (crc32(0, next, (size_t)(end - next)) != header->crc)
+	if (header->bytes > bytes - sizeof(*header))
+		return "it ends early";
+	end = next + header->bytes;
+	if (crc32(0, next, header->bytes) != header->crc)
 		return "another checksum";
 	for (n = 0; n < header->traces; n++) {
 		head = (const struct trace_head *)next;

@@ -2,8 +2,8 @@
 /*
  * Whose which frame of the machine is.
  *
- *   0          0xa0      0x100          RAM_FIRST                                          nr_frames
- *   | Xen's    | devices | Xen's        | the guest's, nobody's, another's, shuffled | M2P | ones | Xen's tables |
+ *   0                    0x100          RAM_FIRST                                          nr_frames
+ *   | no RAM             | Xen's        | the guest's, nobody's, another's, shuffled | M2P | ones | Xen's tables |
  *
  * The M2P is mapped as Xen maps it, read-only for the guest from XEN_VA_BASE on, in a piece of 2 MiB: behind
  * its end, entries that read ~0 (the frame `ones`, many times). Slot 2 of Xen's is the linear map of each
@@ -65,7 +65,7 @@ void layout_give(void)
 {
 	uint64_t nr = pool_frames(), i, *mfn = vm->mfn_list;
 
-	give(0, IO_FIRST, MODEL_XEN);
+	give(0, IO_FIRST, MODEL_IO);
 	give(IO_FIRST, IO_END, MODEL_IO);
 	give(IO_END, RAM_FIRST, MODEL_XEN);
 	give(vm->m2p_first, vm->nr_frames, MODEL_XEN);

@@ -25,6 +25,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import zlib
 
 import images
 import ktap
@@ -41,6 +42,7 @@ _TAIL = 12  # lines of the serial line that are shown when dom0 fails
 _BOOT_LIMIT = 120  # seconds to dom0's first stage
 _STAGE_LIMIT = 30  # seconds for each of its stages
 _MARK_LIMIT = 30  # seconds until dom0 begins to ship
+_STORE_PIECE = 4000  # bytes of a line of shell, a multiple of 4
 _SHIP_LIMIT = 15  # seconds without a byte of what dom0 ships
 # Without what takes a second of each boot and what nobody here needs.
 _DOM0_CMDLINE = ('console=hvc0 quiet rodata=off mitigations=off apparmor=0 audit=0 nmi_watchdog=0 '
@@ -150,6 +152,19 @@ class QemuDom0:
         mark = re.compile(rb'\n%s ([0-9]+)\n' % self._token.encode())
         self._qemu.send(f"{command}; printf '\\n{self._token} %d\\n' $?\n".encode())
         return int(self._until(mark, seconds, on_output)[1])
+
+    def store(self, name, data):
+        """Puts a file into dom0; its path there."""
+        path = f'/rig/{name}'
+        packed = base64.b64encode(zlib.compress(data, wbits=31))
+        self.order(f': >{path}.gz', 20)
+        for start in range(0, len(packed), _STORE_PIECE):
+            piece = packed[start:start + _STORE_PIECE].decode()
+            if self.order(f'echo {piece} | base64 -d >>{path}.gz', 20):
+                raise RigError('dom0 could not store a file')
+        if self.order(f'gunzip -f {path}.gz', 20):
+            raise RigError('dom0 could not unpack a file')
+        return path
 
     def run(self, name, files, seconds, on_output):
         """

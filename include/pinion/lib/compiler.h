@@ -27,6 +27,8 @@
 #define __used	       __attribute__((__used__))
 #define __maybe_unused __attribute__((__unused__))
 #define __noinline     __attribute__((__noinline__))
+/* Another definition, if there is one, is taken instead. */
+#define __weak	       __attribute__((__weak__))
 /* Loads and stores through this type may touch an object of any type (C11 6.5p7's exception). */
 #define __may_alias    __attribute__((__may_alias__))
 

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+#
+# The model of Xen against Xen: traces of hypercalls on both (tests/diff/diff.py).
+#
+# The model's replayer is optimised and has no sanitizers: it goes through a million calls.
+
+DIFF := tests/diff/diff.py
+DIFF_MODEL := $(B)/host/vmopt/test_trace
+VM_vmopt := -O2
+VM_SRC_trace := tests/host/trace_model.c
+VM_SUITE_trace := y
+$(eval $(call vm_flavour,vmopt))
+$(eval $(call vm_program,vmopt,trace))
+
+export CALLS SEED
+
+.PHONY: check-diff
+check-diff: ## the model of Xen against Xen as dom0 and in a domU (CALLS=20000 SEED=1)
+	@$(RIG)/deps build run
+	@$(MAKE) --no-print-directory $(if $(V),,-s) $(B)/pinion.elf $(DIFF_MODEL)
+	@$(DIFF) check
+
+.PHONY: record-diff
+record-diff: ## what Xen says to the traces of check-diff, for check-host
+	@$(RIG)/deps build run
+	@$(MAKE) --no-print-directory $(if $(V),,-s) $(B)/pinion.elf
+	@$(DIFF) record
+
+check-host: $(DIFF) | $(DIFF_MODEL)

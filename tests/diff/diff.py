@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+Whether the model of Xen (tests/model) is Xen: the same hypercalls on both.
+
+    diff.py check [LANE...]   CALLS hypercalls a lane, on Xen and on the model; what differs is shrunk and printed
+    diff.py twice [LANE...]   the same traces twice on Xen: the same outcome?
+    diff.py record [LANE...]  what Xen says, kept in tests/diff/logs
+    diff.py [recorded]        the model against those logs, without Xen; speaks TAP
+    diff.py show LANE N...    traces as readable programs, as Xen (or with MODEL=1 the model) has them
+
+    generate, build, belief   traces are written    labels    what was meant, and must come of it
+    traces                    their form            lanes     where they are replayed
+    coverage                  what they reached     shrink    makes them short
+
+Environment: CALLS (20000), SEED (1), and the rig's (tests/rig/config.py). LANE is dom0 or domu. Exit status 1 if
+anything differs.
+"""
+
+import gzip
+import os
+import re
+import sys
+
+import generate
+import lanes
+import traces as t
+from coverage import Coverage
+from shrink import shrink
+
+import config  # the rig's: lanes has put it on the path
+from live import stage
+
+LOGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'logs')
+_PIECE = 3000  # traces of one boot
+_SHOWN = 3     # differences that are shrunk
+_HASH = re.compile(r'^    [0-9a-f]{16}$')
+
+
+def number(name, otherwise):
+    return int(os.environ.get(name) or otherwise)
+
+
+def written(seed, calls, dom0):
+    """Traces of @calls hypercalls at least."""
+    traces = []
+    while calls > 0:
+        traces.append(generate.one(seed, len(traces), dom0))
+        calls -= t.count(traces[-1].calls)
+    return traces
+
+
+def place(lane, cfg):
+    return {'dom0': lanes.Dom0, 'domu': lanes.DomU}[lane](cfg)
+
+
+def on_xen(xen, traces):
+    """All outcomes, in pieces of a boot each."""
+    found = {}
+    for start in range(0, len(traces), _PIECE):
+        found |= lanes.replay(xen, traces[start:start + _PIECE])
+        stage(f'{xen.name}: {len(found)} of {len(traces)} traces')
+    return found
+
+
+def differing(one, other):
+    return sorted(n for n in one if one[n] != other.get(n))
+
+
+def explain(xen, model, trace):
+    """A difference, as short as it gets, as two programs with their results."""
+    def bad(traces):
+        return differing(lanes.replay(xen, traces), lanes.replay(model, traces))
+    small = shrink(trace, bad)
+    for where in (xen, model):
+        text = lanes.told(where, [small])
+        lines = text[text.find(f'trace {small.number} is'):].split('\n')
+        end = next((n for n, line in enumerate(lines) if line.startswith('traces end')), len(lines))
+        print(f'{where.name}:')
+        print('\n'.join(line for line in lines[:end] if not _HASH.match(line)))
+
+
+def report(lane, coverage, least, path):
+    """The coverage goes to a file; what is not reached is said."""
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write('\n'.join(coverage.table()) + '\n')
+    lacks = coverage.rare(least) + coverage.frequent()
+    print(f'{lane}: {coverage.calls} calls, {len(coverage.results)} cells in {path}' + ''.join(f'\n{lane}: {lack}' for lack in lacks))
+
+
+def check(lane, cfg, seed, calls):
+    """The number of traces that differ."""
+    traces = written(seed, calls, lane == 'dom0')
+    coverage = Coverage(lane == 'dom0')
+    with place(lane, cfg) as xen:
+        model = lanes.Model(cfg, lane == 'dom0')
+        wrong, lost = [], 0
+        for start in range(0, len(traces), _PIECE):
+            piece = traces[start:start + _PIECE]
+            found, modelled = lanes.replay(xen, piece), lanes.replay(model, piece)
+            classes = iter(model.classes)
+            for trace in piece:
+                coverage.add(trace, modelled[trace.number].letters, classes)
+            wrong += differing(found, modelled)
+            lost += sum(found[n].lost != modelled[n].lost for n in found)
+            stage(f'{lane}: {start + len(piece)} of {len(traces)} traces, {len(wrong)} differ')
+        report(lane, coverage, calls // 10000, os.path.join(cfg.build, 'logs', f'diff-{lane}.coverage'))
+        for n in wrong[:_SHOWN]:
+            explain(xen, model, traces[n])
+    print(f'{lane}: {len(wrong)} of {len(traces)} traces differ, seed {seed}: {wrong[:20]}; '
+          f'in {lost} Xen lost count of other frames')
+    return len(wrong)
+
+
+def twice(lane, cfg, seed, calls):
+    traces = written(seed, calls, lane == 'dom0')
+    with place(lane, cfg) as xen:
+        wrong = differing(on_xen(xen, traces), on_xen(xen, traces))
+    print(f'{lane}: {len(wrong)} of {len(traces)} traces differ from themselves: {wrong[:20]}')
+    return len(wrong)
+
+
+def record(lane, cfg, seed, calls):
+    """A line for what the log is of, then one a trace."""
+    traces = written(seed, calls, lane == 'dom0')
+    with place(lane, cfg) as xen:
+        found = on_xen(xen, traces)
+    lines = [f'{lane} seed {seed} calls {calls} module {t.checksum(traces):08x}']
+    lines += [f'{n} {o.hash} {o.letters} {o.lost}'.rstrip() for n, o in sorted(found.items())]
+    os.makedirs(LOGS, exist_ok=True)
+    with open(os.path.join(LOGS, f'{lane}.gz'), 'wb') as f:
+        f.write(gzip.compress(('\n'.join(lines) + '\n').encode(), mtime=0))
+    return 0
+
+
+def recorded(cfg):
+    """The number of recorded traces that the model has another outcome for, or that are no longer those."""
+    wrong = 0
+    print('1..2')
+    for lane in ('dom0', 'domu'):
+        with gzip.open(os.path.join(LOGS, f'{lane}.gz'), 'rt') as f:
+            head, *lines = f.read().splitlines()
+        _, _, seed, _, calls, _, module = head.split()
+        traces = written(int(seed), int(calls), lane == 'dom0')
+        if f'{t.checksum(traces):08x}' != module:
+            print(f'not ok {lane}_recorded: the generator writes other traces now: record them anew')
+            wrong += 1
+            continue
+        xen = {int(n): lanes.Outcome(*rest) for n, *rest in (line.split() for line in lines)}
+        bad = differing(xen, lanes.replay(lanes.Model(cfg, lane == 'dom0'), traces))
+        print(f'{"not " if bad else ""}ok {lane}_recorded: {len(bad)} of {len(traces)} traces differ {bad[:20]}')
+        wrong += len(bad)
+    return wrong
+
+
+def show(lane, cfg, seed, numbers):
+    traces = [generate.one(seed, n, lane == 'dom0') for n in numbers]
+    if os.environ.get('MODEL'):
+        print(lanes.told(lanes.Model(cfg, lane == 'dom0'), traces))
+        return 0
+    with place(lane, cfg) as xen:
+        print(lanes.told(xen, traces))
+    return 0
+
+
+def main():
+    cfg = config.from_environment()
+    seed, calls = number('SEED', 1), number('CALLS', 20000)
+    command, *words = sys.argv[1:] or ['recorded']
+    if command == 'recorded':
+        return 1 if recorded(cfg) else 0
+    if command == 'show' and len(words) > 1:
+        return show(words[0], cfg, seed, [int(word) for word in words[1:]])
+    if command not in ('check', 'twice', 'record'):
+        print(__doc__, file=sys.stderr)
+        return 2
+    wrong = 0
+    for lane in words or ('dom0', 'domu'):
+        try:
+            wrong += {'check': check, 'twice': twice, 'record': record}[command](lane, cfg, seed, calls)
+        except lanes.Cut as e:
+            print(f'{lane}: {e}')
+            print('\n'.join(e.text.split('\n')[-12:]))
+            wrong += 1
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
