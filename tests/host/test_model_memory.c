@@ -239,6 +239,14 @@ static void test_placement(void **state)
 		if (rows[i].flags == XENMEMF_address_bits(18))
 			assert_in_range(list[0], 32, 63);
 	}
+	r = extents(2, 0);
+	list[0] = 70; /* the second can't be read: one. The first can't be told: none */
+	set_xen_guest_handle(r.extent_start, (xen_pfn_t *)(KIT_VA + KIT_BYTES - sizeof(list[0])));
+	assert_int_equal(reserve(kit, XENMEM_populate_physmap, &r, list, 1), 1);
+	r = extents(1, 0);
+	kit->writable = LIST;
+	assert_int_equal(reserve(kit, XENMEM_populate_physmap, &r, list, 1), 0);
+	kit->writable = KIT_BYTES;
 	r = extents(1, 18);
 	assert_int_equal(reserve(kit, XENMEM_populate_physmap, &r, list, 1), 0);
 	kit_free(kit);

@@ -71,25 +71,27 @@ long model_hypercall(struct model *m, unsigned int nr, const uint64_t args[6])
  */
 static long run_entry(struct model *m, uint64_t va, bool *exit)
 {
-	struct multicall_entry entry, spoiled;
+	struct multicall_entry entry;
 	uint64_t args[6];
 	xen_ulong_t result = (xen_ulong_t)-ENOSYS;
+	int rc;
 
 	if (m->ops->copy_from(m, &entry, va, sizeof(entry)))
 		return -EFAULT;
 	memcpy(args, entry.args, sizeof(args));
 	if (entry.op <= UINT32_MAX)
 		result = (xen_ulong_t)dispatch(m, (unsigned int)entry.op, args);
-	if (m->profile.debug) {
-		memset(&spoiled, SPOILED, sizeof(spoiled));
-		if (m->ops->copy_to(m, va, &spoiled, sizeof(spoiled)))
-			return -EFAULT; /* as the result's, which is in it */
-	}
 	*exit = entry.op == __HYPERVISOR_iret;
-	if (m->ops->copy_to(m, va + offsetof(struct multicall_entry, result), &result,
-			    sizeof(result)) &&
-	    !*exit)
-		return -EFAULT;
+	if (m->profile.debug) {
+		memset(&entry, SPOILED, sizeof(entry));
+		entry.result = result;
+		rc = m->ops->copy_to(m, va, &entry, sizeof(entry));
+	} else {
+		rc = m->ops->copy_to(m, va + offsetof(struct multicall_entry, result), &result,
+				     sizeof(result));
+	}
+	if (rc && !*exit)
+		return rc;
 	return *exit ? (long)result : 0;
 }
 
