@@ -149,8 +149,9 @@ int aspace_activate(struct aspace *as)
 {
 	struct aspace *old = aspace_current();
 	int rc = as->broken ? -EIO : mmu_batch_depth() ? -EBUSY : 0;
+	bool first = !(frame_at(as->l4)->flags & FRAME_PINNED);
 
-	if (!rc && !(frame_at(as->l4)->flags & FRAME_PINNED))
+	if (!rc && first)
 		rc = pin(as);
 	if (rc)
 		return rc;
@@ -158,6 +159,10 @@ int aspace_activate(struct aspace *as)
 	rc = mmu_batch_end(mmu_batch_new_baseptr(as->l4, old->l4));
 	if (!rc)
 		this_cpu()->aspace = as;
+	else if (first && all_offline(as, true)) {
+		as->broken = true;
+		rc = -EIO;
+	}
 	return rc;
 }
 

@@ -68,24 +68,55 @@ int aspace_exec_over(pfn_t pfn)
 	return rc;
 }
 
-void aspace_leaves_gone(pfn_t l1)
+/* Writable again, by a section of its own. */
+static bool widen(pfn_t pfn)
+{
+	mmu_batch_begin();
+	return mmu_batch_end(mmu_batch_direct(pfn, true)) == 0;
+}
+
+/* What is done can't be taken back for this: what Xen refuses is tried again frame by frame, then left to a retry. */
+void aspace_exec_release(const uint32_t *pfns, unsigned int nr)
 {
 	unsigned int i;
+	int rc = 0;
+
+	if (nr == 0)
+		return;
+	mmu_batch_begin();
+	for (i = 0; i < nr && !rc; i++)
+		rc = aspace_exec_over(_pfn(pfns[i]));
+	if (mmu_batch_end(rc) == 0)
+		return;
+	for (i = 0; i < nr; i++) {
+		struct frame *frame = frame_at(_pfn(pfns[i]));
+
+		if (frame->execs > 0)
+			aspace_exec_count(_pfn(pfns[i]), -1);
+		if (!(frame->flags & FRAME_PLAIN) && !widen(_pfn(pfns[i])))
+			frame->flags |= FRAME_STUCK;
+	}
+}
+
+void aspace_leaves_gone(pfn_t l1)
+{
+	uint32_t pfns[TABLE_ENTRIES];
+	unsigned int i, nr = 0;
 	uint64_t entry;
 	pfn_t pfn;
-	int rc = 0;
 
 	if (!(frame_at(l1)->flags & FRAME_EXEC))
 		return;
-	mmu_batch_begin();
-	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
+	for (i = 0; i < TABLE_ENTRIES; i++) {
 		entry = table_read(l1, i);
 		if ((entry & (PTE_P | PTE_NX)) != PTE_P)
 			continue;
 		pfn = mfn_to_pfn(pte_mfn(entry));
 		table_store(l1, i, 0);
-		rc = aspace_exec_queue(pfn, -1);
+		if (frame_at(pfn)->execs > 1)
+			aspace_exec_count(pfn, -1);
+		else
+			pfns[nr++] = (uint32_t)pfn_x(pfn);
 	}
-	if (mmu_batch_end(rc))
-		panic("a frame that was executable can't be made writable");
+	aspace_exec_release(pfns, nr);
 }

@@ -17,6 +17,12 @@ void aspace_exec_count(pfn_t pfn, int by);
 /* The last leaf that maps the frame executable is gone, whether its count has been brought down to 0 already or is 1. */
 __must_check int aspace_exec_over(pfn_t pfn);
 
+/*
+ * The same of the @nr frames @pfns, by sections of their own. It can't fail: a frame that Xen refuses to make writable
+ * is marked (FRAME_STUCK), and mmu_batch_retry_quarantine() tries again.
+ */
+void aspace_exec_release(const uint32_t *pfns, unsigned int nr);
+
 /* Why a frame can't be executable: -EINVAL for one that is no data of ours, -EBUSY if it must stay as it is (text,
  * a frame of a shared block), or 0. */
 __must_check int aspace_exec_unfit(pfn_t pfn);

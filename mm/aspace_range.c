@@ -182,7 +182,6 @@ int range_exec_going(struct range_op *op, const struct piece *p)
 static void widen(struct exec_list *list)
 {
 	unsigned int i, last = 0;
-	int rc = 0;
 
 	for (i = 0; i < list->nr; i++) {
 		struct frame *frame = &frame_table[list->pfn[i]];
@@ -193,13 +192,7 @@ static void widen(struct exec_list *list)
 			list->pfn[last++] = list->pfn[i];
 	}
 	list->nr = 0;
-	if (last == 0)
-		return;
-	mmu_batch_begin();
-	for (i = 0; i < last && !rc; i++)
-		rc = aspace_exec_over(_pfn(list->pfn[i]));
-	if (mmu_batch_end(rc))
-		panic("a frame that was executable can't be made writable");
+	aspace_exec_release(list->pfn, last);
 }
 
 int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,

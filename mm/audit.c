@@ -101,7 +101,7 @@ static void check_data(struct audit *a, pfn_t pfn, const struct frame *frame,
 {
 	if (frame->flags & FRAME_PINNED)
 		audit_broken(a, AUDIT_PIN, pfn, 0, FRAME_PINNED);
-	else if (frame->flags & ~FRAME_PLAIN)
+	else if (frame->flags & ~(FRAME_PLAIN | FRAME_STUCK))
 		audit_broken(a, AUDIT_FLAGS, pfn, FRAME_PLAIN, frame->flags);
 	if (note->refs != frame->execs)
 		audit_broken(a, AUDIT_EXECS, pfn, note->refs, frame->execs);

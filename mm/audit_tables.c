@@ -6,8 +6,8 @@
  * are looked at (how many link it, and with which rights any of them lets it be used), each is read once
  * however many link it, and there is no recursion.
  *
- * Roots are the L4s of the address spaces; what is pinned for itself; and offline tables that nobody links yet. What
- * is not reached from these is lost.
+ * Roots are the L4s of the address spaces; what is pinned for itself; offline tables that nobody links yet; and what
+ * is in quarantine, linked by nobody. What is not reached from these is lost.
  *
  * Entries are believed as little as anything else: a link is followed if the M2P and the P2M agree that it is
  * a frame of ours, and the frame table calls that a table.
@@ -54,7 +54,9 @@ static void follow(struct audit *a, pfn_t table, unsigned int level, uint64_t en
 		audit_broken(a, AUDIT_NO_TABLE, pfn, FRAME_TABLE, lower->kind);
 		return;
 	}
-	if ((lower->flags & FRAME_OFFLINE) && !(frame_at(table)->flags & FRAME_OFFLINE))
+	/* Xen need not know a table in quarantine as one. */
+	if ((lower->flags & FRAME_OFFLINE) && !(frame_at(table)->flags & FRAME_OFFLINE) &&
+	    frame_at(table)->owner != OWNER_QUARANTINE)
 		audit_broken(a, AUDIT_OFFLINE, pfn, 0, FRAME_OFFLINE);
 	if (!(entry & PTE_RW))
 		rights &= (uint8_t)~NOTE_W;
@@ -100,12 +102,15 @@ static void foreign_leaf(struct audit *a, pfn_t table, uint64_t leaf)
 		audit_broken(a, AUDIT_FOREIGN_FLAG, table, 0, leaf);
 }
 
-/* Text is executable in the kernel's own tables, which count for nothing: it is never anything else. */
+/*
+ * Text is executable in the kernel's own tables, which count for nothing: it is never anything else. Nor do tables in
+ * quarantine, which no CPU can reach.
+ */
 static void exec_leaf(struct audit *a, pfn_t table, struct audit_note *note)
 {
 	const struct frame *frame = frame_at(table);
 
-	if (frame->owner == OWNER_KERNEL)
+	if (frame->owner == OWNER_KERNEL || frame->owner == OWNER_QUARANTINE)
 		return;
 	note->refs++;
 	if (!(frame->flags & FRAME_EXEC))
@@ -266,8 +271,10 @@ static void roots(struct audit *a)
 		if (frame->kind != FRAME_TABLE || frame->level < 1 || frame->level > 4 ||
 		    a->notes[n].level)
 			continue;
-		if ((frame->flags & FRAME_PINNED) ||
-		    ((frame->flags & FRAME_OFFLINE) && frame->parents == 0))
+		if (frame->parents == 0 && frame->owner == OWNER_QUARANTINE)
+			reach(a, _pfn(n), frame->level, 0);
+		else if ((frame->flags & FRAME_PINNED) ||
+			 ((frame->flags & FRAME_OFFLINE) && frame->parents == 0))
 			reach(a, _pfn(n), frame->level, NOTE_W | NOTE_X);
 	}
 }

@@ -124,23 +124,32 @@ int frame_alloc(unsigned int order, enum frame_owner owner, pfn_t *pfn)
 	return 0;
 }
 
-/* What makes a block impossible to take back is a bug of the caller's. */
-static void check_block(uint64_t n, unsigned int order)
+/*
+ * What makes a block impossible to take back is a bug of the caller's. Returns whether Xen has refused to make a frame
+ * of it writable again.
+ */
+static bool check_block(uint64_t n, unsigned int order)
 {
 	const struct frame *frame;
+	bool stuck = false;
 	uint64_t i;
 
 	if (order > FRAME_ORDER_MAX || n & ((UINT64_C(1) << order) - 1))
 		panic("frame_free: pfn %#" PRI_pfn " is no block of order %u", n, order);
 	for (i = 0; i < UINT64_C(1) << order; i++) {
 		frame = frame_at(_pfn(n + i));
-		if (!frame || frame->kind != FRAME_DATA || frame->flags != FRAME_PLAIN)
+		if (likely(frame && frame->kind == FRAME_DATA && frame->flags == FRAME_PLAIN))
+			continue;
+		if (frame && frame->kind == FRAME_DATA && frame->flags == FRAME_STUCK)
+			stuck = true;
+		else
 			panic("frame_free: pfn %#" PRI_pfn " is %s", n + i,
 			      !frame			   ? "no RAM"
 			      : frame->kind == FRAME_FREE  ? "free already"
 			      : frame->kind == FRAME_TABLE ? "in use as a table"
 							   : "read-only in the direct map");
 	}
+	return stuck;
 }
 
 /* Whether any of the block's frames is mapped elsewhere by a table of the direct map's. */
@@ -154,13 +163,29 @@ static bool block_is_shared(uint64_t n, unsigned int order)
 	return false;
 }
 
+/* Stuck frames go into quarantine, until a retry makes them writable (mmu_batch_retry_quarantine()). */
+static void free_around_stuck(uint64_t n, unsigned int order)
+{
+	uint64_t i, end = n + (UINT64_C(1) << order);
+
+	for (i = n; i < end; i++)
+		if (frame_at(_pfn(i))->flags & FRAME_STUCK)
+			frame_at(_pfn(i))->owner = OWNER_QUARANTINE;
+		else
+			frame_free(_pfn(i), 0);
+}
+
 int frame_try_free(pfn_t pfn, unsigned int order)
 {
 	uint64_t n = pfn_x(pfn);
+	bool stuck = check_block(n, order);
 
-	check_block(n, order);
 	if (block_is_shared(n, order))
 		return -EBUSY;
+	if (unlikely(stuck)) {
+		free_around_stuck(n, order);
+		return 0;
+	}
 	if (order == 0 && nr_reserve < FRAME_RESERVE) {
 		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
 		frame_poison_fill(n, 1);

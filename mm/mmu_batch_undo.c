@@ -11,8 +11,12 @@
  */
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
+#include <pinion/mm/aspace.h>
+#include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/m2p.h>
 #include <pinion/xen/hypercall.h>
+#include "aspace_internal.h"
 #include "mmu_batch_internal.h"
 
 #define UNDO_TRIES 2
@@ -79,28 +83,6 @@ static bool is_counted(const struct seg *seg)
 				       seg->bulk == MMU_BATCH_UNMAP);
 }
 
-/*
- * Xen keeps what request @at wrote. If an earlier request wrote the same entry, then it is this value
- * that undoing that one replaces.
- */
-static void entry_stuck(struct mmu_batch *b, const struct seg *seg, unsigned int at)
-{
-	const struct frame *table = frame_at(_pfn(seg->table));
-	unsigned int i = at;
-
-	if (table && table->owner == OWNER_KERNEL)
-		panic("a change of the kernel's own table, pfn %#x, can't be undone", seg->table);
-	b->error.stuck++;
-	while (i > 0 && b->requests[i - 1].ptr != b->requests[at].ptr)
-		i--;
-	if (i-- == 0)
-		return;
-	while (seg->kind == SEG_OP || seg->first > i)
-		seg--;
-	if (is_counted(seg))
-		b->requests[i].val = b->requests[at].val;
-}
-
 /* Of rights only the one that changed need be known: A and D are nobody's promise. */
 static uint64_t old_value(const struct mmu_batch *b, const struct seg *seg, unsigned int at)
 {
@@ -116,6 +98,70 @@ static uint64_t old_value(const struct mmu_batch *b, const struct seg *seg, unsi
 	default:
 		return b->old[at];
 	}
+}
+
+static struct frame *executable(uint64_t leaf)
+{
+	struct frame *frame = NULL;
+
+	if ((leaf & (PTE_P | PTE_NX)) == PTE_P)
+		frame = frame_at(mfn_to_pfn(pte_mfn(leaf)));
+	return frame && frame->kind == FRAME_DATA ? frame : NULL;
+}
+
+/*
+ * A leaf stays @kept, and is not @lost again. Whoever counts executable leaves will count this one back; so a frame that
+ * stays executable is counted once more, and stays read-only in the direct map; one that does not is read-only for
+ * nothing. (Of many leaves that change in NX only the batch itself counts, and has not counted back.)
+ */
+static void leaf_stuck(const struct seg *seg, uint64_t kept, uint64_t lost)
+{
+	struct frame *now = executable(kept), *was = executable(lost);
+
+	if (now == was)
+		return;
+	if (now)
+		aspace_exec_count(table_below(kept), 1);
+	if (was && !(seg->kind == SEG_BULK && seg->bulk == MMU_BATCH_NX))
+		aspace_exec_count(table_below(lost), -1);
+	if (was && was->execs == 0 && !(was->flags & FRAME_PLAIN))
+		was->flags |= FRAME_STUCK;
+}
+
+static void quarantine(struct mmu_batch *b, struct frame *frame)
+{
+	b->counters.quarantined += frame->owner != OWNER_QUARANTINE;
+	frame->owner = OWNER_QUARANTINE;
+}
+
+/*
+ * Xen keeps what request @at wrote. If an earlier request wrote the same entry, then it is this value
+ * that undoing that one replaces. A table that was to leave is writable now: none for Xen, whatever links it here.
+ */
+static void entry_stuck(struct mmu_batch *b, const struct seg *seg, unsigned int at)
+{
+	const struct frame *table = frame_at(_pfn(seg->table));
+	unsigned int i = at;
+
+	if (table && table->owner == OWNER_KERNEL)
+		panic("a change of the kernel's own table, pfn %#x, can't be undone", seg->table);
+	b->error.stuck++;
+	if (seg->kind == SEG_LEAVE) {
+		frame_at(_pfn(seg->subject))->flags |= FRAME_OFFLINE;
+		quarantine(b, frame_at(_pfn(seg->subject)));
+	}
+	if (seg->kind == SEG_DIRECT && !(b->requests[at].val & PTE_RW))
+		frame_at(_pfn(seg->subject))->flags |= FRAME_STUCK;
+	if ((seg->kind == SEG_SET || seg->kind == SEG_BULK) && seg->level == 1)
+		leaf_stuck(seg, b->requests[at].val, old_value(b, seg, at));
+	while (i > 0 && b->requests[i - 1].ptr != b->requests[at].ptr)
+		i--;
+	if (i-- == 0)
+		return;
+	while (seg->kind == SEG_OP || seg->first > i)
+		seg--;
+	if (is_counted(seg))
+		b->requests[i].val = b->requests[at].val;
 }
 
 static void undo_entry(struct mmu_batch *b, const struct seg *seg, unsigned int at)
@@ -172,10 +218,16 @@ static void release(const struct rider *rider)
 		rider->release(_pfn(rider->pfn));
 }
 
-static void quarantine(struct mmu_batch *b, struct frame *frame)
+/* A leaf of a table that no CPU can reach any more: it counts for nothing. */
+static void leaf_lost(uint64_t leaf)
 {
-	b->counters.quarantined += frame->owner != OWNER_QUARANTINE;
-	frame->owner = OWNER_QUARANTINE;
+	struct frame *frame = executable(leaf);
+
+	if (!frame)
+		return;
+	aspace_exec_count(table_below(leaf), -1);
+	if (frame->execs == 0)
+		frame->flags |= FRAME_STUCK;
 }
 
 /* A table that has lost its link, and with it those that are linked by nothing else. */
@@ -183,11 +235,13 @@ static void quarantine(struct mmu_batch *b, struct frame *frame)
 static void quarantine_tree(struct mmu_batch *b, pfn_t table)
 {
 	struct frame *frame = frame_at(table), *lower;
-	unsigned int i;
+	unsigned int i, end = frame->level == 4 ? SLOT_XEN_FIRST : TABLE_ENTRIES;
 	uint64_t entry;
 
 	quarantine(b, frame);
-	for (i = 0; frame->level > 1 && frame->level < 4 && i < TABLE_ENTRIES; i++) {
+	for (i = 0; frame->level == 1 && (frame->flags & FRAME_EXEC) && i < end; i++)
+		leaf_lost(table_read(table, i));
+	for (i = 0; frame->level > 1 && i < end; i++) {
 		entry = table_read(table, i);
 		if (!(entry & PTE_P))
 			continue;
@@ -227,8 +281,8 @@ static void rider_failed(struct mmu_batch *b, const struct rider *rider)
 	if (rider->kind != RIDER_NEW) {
 		/* With its link back it is what it was. */
 		frame->flags &= (uint8_t)~FRAME_LEAVING;
-		if (b->error.stuck && frame->parents == 0 &&
-		    !(frame->flags & (FRAME_PINNED | FRAME_OFFLINE)))
+		if (b->error.stuck && frame->parents == 0 && !(frame->flags & FRAME_PINNED) &&
+		    (!(frame->flags & FRAME_OFFLINE) || frame->owner == OWNER_QUARANTINE))
 			quarantine_tree(b, _pfn(rider->pfn));
 		return;
 	}
@@ -327,13 +381,37 @@ int mmu_batch_finish(struct mmu_batch *b, const struct mmu_batch_mark *mark, int
 	return rc;
 }
 
-/* A table in quarantine that nothing links and nobody holds leaves like any other. */
+static bool is_base(pfn_t table)
+{
+	const struct aspace *as = aspace_first();
+
+	while (as && !pfn_eq(as->l4, table))
+		as = as->next;
+	return as;
+}
+
+/* A data frame is writable again; one that its owner has given back since is free. */
+static bool widen(pfn_t pfn)
+{
+	bool given_back = frame_at(pfn)->owner == OWNER_QUARANTINE;
+	int rc;
+
+	mmu_batch_begin();
+	rc = mmu_batch_end(mmu_batch_direct(pfn, true));
+	if (!rc && given_back)
+		frame_free(pfn, 0);
+	return rc == 0;
+}
+
+/* A table in quarantine that nothing links and nobody holds leaves like any other; an L4 with its address space. */
 static bool recover(pfn_t table)
 {
 	const struct frame *frame = frame_at(table);
 	int rc = 0;
 
-	if (frame->parents > 0 || frame->holds > 0)
+	if (frame->kind == FRAME_DATA)
+		return widen(table);
+	if (frame->parents > 0 || frame->holds > 0 || is_base(table))
 		return false;
 	mmu_batch_begin();
 	if (frame->flags & FRAME_PINNED)
@@ -355,7 +433,9 @@ uint64_t mmu_batch_retry_quarantine(void)
 		for (pfn = 0; pfn < pfn_x(frame_table_end()); pfn++) {
 			const struct frame *frame = frame_at(_pfn(pfn));
 
-			if (!frame || frame->owner != OWNER_QUARANTINE)
+			if (!frame || (frame->owner != OWNER_QUARANTINE &&
+				       !(frame->kind == FRAME_DATA && frame->execs == 0 &&
+					 (frame->flags & FRAME_STUCK))))
 				continue;
 			if (recover(_pfn(pfn)))
 				recovered++;

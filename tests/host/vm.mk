@@ -86,10 +86,13 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 -include $$(patsubst %.o,%.d,$$(call vm_objects,$(1),host,$$(VM_SRC_$(2))))
 endef
 
-VM_TESTS := machine suite
+VM_FAULT := map range
+VM_TESTS := machine suite $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_suite := tests/host/test_suite.c
 VM_SUITE_suite := y
+$(foreach t,$(VM_FAULT),$(eval VM_SRC_fault_$(t) := tests/host/test_fault_$(t).c \
+	tests/host/fault.c tests/host/fault_story.c))
 
 # What check-host runs of them, with arguments.
 VM_PROGRAMS := $(VM_TESTS:%=$(B)/host/vm/test_%)

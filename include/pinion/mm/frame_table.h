@@ -59,6 +59,8 @@ enum frame_owner {
 #define FRAME_FREE_HEAD 0x02 /* FRAME_FREE: the first of a block, which is in a list */
 #define FRAME_POISONED	0x80 /* FRAME_FREE: holds the pattern (mm/frame_poison.c) */
 #define FRAME_PLAIN	0x04 /* FRAME_DATA: writable in the direct map; may become a table */
+#define FRAME_STUCK \
+	0x10 /* FRAME_DATA: read-only in the direct map because Xen refused an undo (mmu_batch) */
 #define FRAME_OFFLINE \
 	0x08 /* FRAME_TABLE: not a table for Xen yet: writable, written by plain stores */
 #define FRAME_LEAVING \
@@ -144,7 +146,10 @@ static inline void frame_set_plain(uint64_t pfn, bool plain)
 	struct frame *frame = &frame_table[pfn];
 
 	frame_count_plain(pfn, (int)plain - !!(frame->flags & FRAME_PLAIN));
-	frame->flags = (uint8_t)((frame->flags & ~FRAME_PLAIN) | (plain ? FRAME_PLAIN : 0));
+	if (plain)
+		frame->flags = (uint8_t)((frame->flags & ~FRAME_STUCK) | FRAME_PLAIN);
+	else
+		frame->flags = (uint8_t)(frame->flags & ~FRAME_PLAIN);
 }
 
 /* The entry of @pfn, or NULL if it has none. */
