@@ -251,10 +251,12 @@ static int check_from(struct range_op *op, uint64_t page)
 
 int range_flush(struct range_op *op, const struct piece *p, bool within)
 {
+	bool done = mmu_batch_sync() && mmu_batch_mark().segs > 0;
 	int rc = 0;
 
-	/* Nothing has been sent: what can be found wrong in the rest is found now. */
-	if (!op->sent && !op->checked && op->check) {
+	/* Nothing has been sent: what can be found wrong in the rest is found now. (In sync mode what is queued is done, and
+	 * would be found wrong itself.) */
+	if (!op->sent && !op->checked && op->check && !done) {
 		rc = check_from(op, op->check_all ? op->start : p->page);
 		op->checked = true;
 	}

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 const char *fuzz_input;
+bool fuzz_verbose;
 
 uint8_t fuzz_u8(struct fuzz *f)
 {
@@ -60,6 +61,18 @@ uint64_t fuzz_number(struct fuzz *f)
 		return fuzz_u64(f);
 	}
 	return value + (uint64_t)(int8_t)fuzz_u8(f);
+}
+
+void fuzz_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!fuzz_verbose)
+		return;
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fprintf(stderr, "\n");
 }
 
 void fuzz_abort(const char *file, int line, const char *fmt, ...)

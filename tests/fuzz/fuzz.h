@@ -61,6 +61,10 @@ uint64_t fuzz_number(struct fuzz *f);
 
 __noreturn void fuzz_abort(const char *file, int line, const char *fmt, ...) __printf(3, 4);
 
+/* What happens, line by line, where somebody replays a single file to know; else nothing. */
+void fuzz_say(const char *fmt, ...) __printf(1, 2);
+extern bool fuzz_verbose;
+
 /* The file that is being replayed, for the last words of a program that dies; NULL: none. */
 extern const char *fuzz_input;
 

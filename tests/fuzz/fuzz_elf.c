@@ -6,7 +6,8 @@
  *   u8 ...     a note: its type in the low 4 bits, of NOTES below; then for a number its width (the next 2 bits) and value (a number),
  *              for text which one of TEXTS
  *   number x 3 the segment's p_paddr, p_memsz beyond p_filesz, the header's entry
- *   ...        changes: u16 where, and a number of 1, 2, 4 or 8 bytes; the first two bytes are the file's length, 0: whole
+ *   ...        changes: u16 where, and a number of 1, 2, 4 or 8 bytes; before them u16, the file's length (0: whole), and u8: how
+ *              many segments more, and whether at the same place
  *
  * The oracle, for a file as it was built: its notes by the rules of elf.h, the last of a type counting. For any file: what is accepted
  * lies inside the file and in the image's own range, what is refused is told in a sentence.
@@ -18,7 +19,7 @@
 #include <pinion/mm/frames.h>
 #include "../model/elf.h"
 
-#define PHDRS	  4
+#define PHDRS	  20
 #define NOTES_MAX 15
 #define NOTE_ROOM 32 /* bytes of a note, at most */
 #define TEXT_SIZE 64
@@ -119,7 +120,7 @@ static void build(struct fuzz *f, unsigned int nr)
 	file.h.phoff = offsetof(struct file, s);
 	file.h.ehsize = sizeof(struct header);
 	file.h.phentsize = sizeof(struct segment);
-	file.h.phnum = PHDRS;
+	file.h.phnum = 2;
 	file.s[0] = (struct segment){ 1, 5, offsetof(struct file, text), 0, 0, TEXT_SIZE, 0, 0 };
 	file.s[1] = (struct segment){ 4, 4, offsetof(struct file, notes), 0, 0, 0, 0, 4 };
 	libc_memset(file.text, 0x90, sizeof(file.text));
@@ -140,6 +141,15 @@ static void build(struct fuzz *f, unsigned int nr)
 static size_t change(struct fuzz *f)
 {
 	size_t size = fuzz_u16(f) % sizeof(file);
+	uint8_t more = fuzz_u8(f);
+
+	/* More to load, side by side or at the same place. */
+	for (file.h.phnum = 2; file.h.phnum < 2 + (more >> 1) % (PHDRS - 1); file.h.phnum++) {
+		struct segment *s = &file.s[file.h.phnum];
+
+		*s = file.s[0];
+		s->paddr += more & 1 ? file.h.phnum * s->memsz : 0;
+	}
 
 	while (f->left) {
 		uint16_t where = fuzz_u16(f);

@@ -83,6 +83,7 @@ static long on_hypercall(void *ctx, unsigned int nr, const uint64_t *args, unsig
 	if ((*left)-- > 0)
 		return 0;
 	trouble.refused++;
+	fuzz_say("refused: call %u, entry %u: %ld", nr, entry, trouble.rc);
 	return trouble.rc;
 }
 
@@ -93,6 +94,7 @@ static bool on_alloc(void *ctx)
 		return false;
 	trouble.allocs = 0;
 	trouble.denied++;
+	fuzz_say("no memory");
 	return true;
 }
 

@@ -51,6 +51,7 @@ static void build(uint64_t spare)
 	in.region.end = in.si.pt_base + pages(in.si.nr_pt_frames + 1 + spare);
 	in.si.nr_pages = NR_PAGES;
 	in.si.shared_info = pages(0x1234);
+	in.si.mod_start = NR_PAGES - 1;
 }
 
 static uint64_t number(struct fuzz *f, uint64_t should)
@@ -99,7 +100,7 @@ static void hostile_fields(struct fuzz *f)
 		hostile_magic(f);
 	/* It is found by probing, so it is a page's border behind the image. */
 	if (bits >> 12 & 1)
-		in.region.end = in.region.image_end + pages(fuzz_u16(f));
+		in.region.end = in.region.image_end + pages(fuzz_u16(f) * UINT64_C(7));
 }
 
 static bool in_region(wide va, wide bytes)
@@ -174,6 +175,8 @@ static void check_info(const struct boot_info *bi)
 	check_run(bi->image, "the image", IMAGE_BASE, in.region.image_end - IMAGE_BASE);
 	check_run(bi->mfn_list, "the mfn_list", in.si.mfn_list, in.si.nr_pages * 8);
 	check_run(bi->tables, "the tables", in.si.pt_base, pages(in.si.nr_pt_frames));
+	if (bi->module.nr && !(in.si.flags & SIF_MOD_START_PFN))
+		check_run(bi->module, "the module", in.si.mod_start, in.si.mod_len);
 	fuzz_check(pfn_x(bi->module.start) + bi->module.nr <= bi->nr_pages &&
 			   (bi->module.nr > 0) == (in.si.mod_len > 0) &&
 			   bi->module_bytes == in.si.mod_len,

@@ -30,6 +30,7 @@ static void hold(struct fuzz *f)
 
 	decode(f, &map, &space, &page);
 	rc = mmu_map_hold_va(oracle.space[space].as, map_of(map), mm_va(space, page));
+	fuzz_say("hold by map %u of space %u, page %u: %d", map, space, page, rc);
 	if (oracle.holder[map].space != NOBODY) {
 		fuzz_check(rc == -EBUSY, "a second hold of map %u: %d", map, rc);
 		return;
@@ -57,6 +58,7 @@ static void release(struct fuzz *f)
 	}
 	right = h->space == space && h->page == page;
 	rc = mmu_map_release_va(oracle.space[space].as, map_of(map), mm_va(space, page));
+	fuzz_say("release by map %u of space %u, page %u: %d", map, space, page, rc);
 	fuzz_check(right ? rc == 0 || mm_excused(space, rc) : rc == -EINVAL,
 		   "a release of space %u, page %u: %d", space, page, rc);
 	if (rc == 0)
@@ -114,6 +116,7 @@ void mm_section(struct fuzz *f)
 	rc = aspace_unmap(oracle.space[0].as, &range);
 	fuzz_check(rc == -EBUSY || is_broken(0), "a range in a section: %d", rc);
 	rc = mmu_batch_end(end);
+	fuzz_say("section of %u: %d", nr, rc);
 	fuzz_check(rc == end || trouble.refused > 0, "a section ends with %d, not %d", rc, end);
 	for (unsigned int space = 0; space < SPACES; space++)
 		if (oracle.space[space].as->broken && rc == -EIO && trouble.refused > 1)
@@ -130,6 +133,7 @@ void mm_activate(struct fuzz *f)
 	unsigned int space = fuzz_u8(f) % SPACES;
 	int rc = aspace_activate(oracle.space[space].as);
 
+	fuzz_say("activate space %u: %d", space, rc);
 	fuzz_check(mm_excused(space, rc) || (rc == 0 && !is_broken(space)),
 		   "activating space %u: %d", space, rc);
 	if (rc == 0)
@@ -146,6 +150,7 @@ void mm_renew(struct fuzz *f)
 	bool busy = space == KERNEL || space == oracle.current || s->as->holds > 0;
 	int rc = aspace_destroy(s->as);
 
+	fuzz_say("renew space %u: %d", space, rc);
 	if (rc && !busy && trouble.refused > 0) {
 		s->broken = true;
 		fuzz_check(s->as->broken, "a failed destroy leaves space %u whole", space);

@@ -220,6 +220,9 @@ void mm_range(struct fuzz *f, unsigned int kind)
 	e = expect();
 	look();
 	rc = carry_out();
+	fuzz_say("%s of space %u, pages %u+%u%s, rights %u, frame %u step %u: %d", names[kind],
+		 op.space, op.first, op.nr, op.picked ? ", picked" : "", op.rights, op.frame,
+		 op.step, rc);
 	fuzz_check(mm_excused(op.space, rc) || (rc == 0 && !oracle.space[op.space].broken) ||
 			   (rc == -EEXIST && e.exist) || (rc == -ENOENT && e.noent) ||
 			   (rc == -EBUSY && e.busy),

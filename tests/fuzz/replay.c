@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 	__sanitizer_set_death_callback(say_input);
 	printf("1..1\n");
 	(void)fflush(stdout);
+	fuzz_verbose = argc > 1;
 	for (int i = 1; i < argc; i++)
 		run(argv[i]);
 	if (nr == 0)

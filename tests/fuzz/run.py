@@ -11,15 +11,15 @@ seconds are of the clock, for all targets together, shared among them alike. A l
 executions, coverage (cov: edges; ft: features, libFuzzer's finer count) and inputs. Exit status 1 if
 anything was found.
 
---merge replaces tests/fuzz/corpus/TARGET by the fewest inputs that reach as much, up to KEEP of them, the
-shortest first. Inputs with a name that is no hash are regressions, and stay.
+--merge replaces tests/fuzz/corpus/TARGET by the fewest inputs that reach each edge, and some, about KEEP in all, of
+those that reach each feature. Inputs with a name that is no hash are regressions, and stay.
 """
 
 import argparse
 import concurrent.futures
+import hashlib
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +28,7 @@ CORPUS = pathlib.Path("tests/fuzz/corpus")
 DICTS = pathlib.Path("tests/fuzz")
 
 # Bytes of an input, seconds and MiB that one may take.
-LIMITS = ["-max_len=600", "-timeout=20", "-rss_limit_mb=1500"]
+LIMITS = ["-max_len=1300", "-timeout=20", "-rss_limit_mb=1500"]
 
 KEEP = 60
 HASH = re.compile(r"^[0-9a-f]{40}$")
@@ -75,28 +75,34 @@ def fuzz(args, target, seconds):
     return said, status != 0
 
 
+def smallest(args, target, room, *options):
+    """The fewest inputs of both corpora that reach as much, the shortest first: their contents."""
+    room.mkdir()
+    with (args.logs / f"fuzz-{target}-merge.log").open("wb") as out:
+        subprocess.run([*command(args, target), "-merge=1", *options, str(room), str(CORPUS / target),
+                        str(args.work / "corpus" / target)],
+                       stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
+    return sorted((path.read_bytes() for path in room.iterdir()), key=lambda data: (len(data), data))
+
+
 def merge(args, target):
     """Minimises one corpus. Returns what to say."""
     kept, grown = CORPUS / target, args.work / "corpus" / target
     kept.mkdir(parents=True, exist_ok=True)
     grown.mkdir(parents=True, exist_ok=True)
-    named = [path for path in kept.iterdir() if not HASH.match(path.name)]
     with tempfile.TemporaryDirectory(dir=args.work) as room:
-        small = pathlib.Path(room)
-        with (args.logs / f"fuzz-{target}-merge.log").open("wb") as out:
-            subprocess.run([*command(args, target), "-merge=1", str(small), str(kept), str(grown)],
-                           stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
-        for path in kept.iterdir():
-            if path not in named:
-                path.unlink()
-        chosen = sorted(small.iterdir(), key=lambda path: (path.stat().st_size, path.name))
-        regressions = {path.read_bytes() for path in named}
-        chosen = [path for path in chosen if path.read_bytes() not in regressions]
-        # Of many, some of each length, not the shortest alone.
-        if len(chosen) > KEEP:
-            chosen = [chosen[i * len(chosen) // KEEP] for i in range(KEEP)]
-        for path in chosen:
-            shutil.copyfile(path, kept / path.name)
+        chosen = smallest(args, target, pathlib.Path(room) / "edges", "-use_counters=0")[:KEEP]
+        more = smallest(args, target, pathlib.Path(room) / "features")
+    # Beside those that reach each edge some of all lengths.
+    step = max(1, len(more) // max(1, KEEP - len(chosen)))
+    chosen = {*chosen, *more[::step]}
+    named = [path for path in kept.iterdir() if not HASH.match(path.name)]
+    chosen -= {path.read_bytes() for path in named}
+    for path in kept.iterdir():
+        if path not in named:
+            path.unlink()
+    for data in chosen:
+        (kept / hashlib.sha1(data).hexdigest()).write_bytes(data)
     return f"{target}: {len(chosen)} inputs, {len(named)} regressions"
 
 
