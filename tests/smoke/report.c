@@ -57,7 +57,7 @@ void panic_at(const char *file, int line, const char *fmt, ...)
 	if (again)
 		machine_end(END_PANIC);
 	again = true;
-	print("\n(XEN) panic: %s:%d: ", file, line);
+	print("(XEN) panic: %s:%d: ", file, line);
 	va_start(ap, fmt);
 	vprint(fmt, ap);
 	va_end(ap);
@@ -121,7 +121,7 @@ void guest_crash(const char *fmt, ...)
 	const struct cpu_regs *regs = guest.regs;
 	va_list ap;
 
-	print("\n(XEN) the guest is crashed: ");
+	print("(XEN) the guest is crashed: ");
 	va_start(ap, fmt);
 	vprint(fmt, ap);
 	va_end(ap);
