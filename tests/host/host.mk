@@ -111,12 +111,12 @@ check-host: $(HOST_PROGRAMS) $(VM_PROGRAMS) ## the kernel on a model of Xen, and
 		--count host.count $(call VM_RUNS,vm) $(filter-out $(VM_PROGRAMS),$^)
 
 # Counters of an earlier run would be added to.
+COV_PROGRAMS := $(HOST_TESTS:%=$(B)/host/cov/test_%) $(VM_TESTS:%=$(B)/host/vmcov/test_%)
 .PHONY: coverage
-coverage: $(HOST_TESTS:%=$(B)/host/cov/test_%) ## what check-host reaches of lib/ and the parsers
+coverage: $(COV_PROGRAMS) ## how much of each file the host's tests reach
 	$(Q)mkdir -p $(B)/logs
-	$(Q)find $(B)/host/cov -name '*.gcda' -delete
+	$(Q)find $(B)/host/cov $(B)/host/vmcov -name '*.gcda' -delete
 	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
-		--count coverage.count $^ > $(B)/logs/coverage.tap || \
-		{ cat $(B)/logs/coverage.tap; exit 1; }
-	$(Q)gcovr --root . --object-directory $(B)/host/cov --filter 'lib/' --filter 'boot/' \
-		--filter 'include/pinion/lib/' --print-summary
+		--count coverage.count $(call VM_RUNS,vmcov) $(HOST_TESTS:%=$(B)/host/cov/test_%) \
+		> $(B)/logs/coverage.tap || { cat $(B)/logs/coverage.tap; exit 1; }
+	$(Q)tests/host/coverage.py --below tests/host/coverage.below $(B)/host/cov $(B)/host/vmcov
