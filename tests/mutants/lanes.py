@@ -3,7 +3,8 @@
 Where mutants are tried out: how a lane is built in a tree, how named tests are run in it, and how their words are read.
 
     host dom0 smoke   tests of the in-guest suite, by name; `# NAME: FILE:LINE: what` and `not ok N NAME` are what they say
-    model             programs of the host lane, test_NAME; TAP, and cmocka's own lines before a `not ok`
+    model             `recorded`: the traces that real Xen was given, and what it said (tests/diff); else a program of the host
+                      lane, test_NAME, with TAP and cmocka's own lines
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import subprocess
 import typing
 
 _LIMIT = 120  # seconds; a mutant may hang
+RECORDED = 'recorded'
 
 
 def run(command, place, limit=_LIMIT, **variables):
@@ -87,13 +89,14 @@ class Programs:
     @staticmethod
     def targets(tests):
         """The programs that `tests` are."""
-        return [f'build/host/san/test_{test}' for test in tests]
+        return ['build/host/vmopt/test_trace' if test == RECORDED else f'build/host/san/test_{test}' for test in tests]
 
     def play(self, place, tests):
         """What the programs say, each with its status."""
         said = ''
         for test in tests:
-            status, text = run([f'build/host/san/test_{test}'], place, CMOCKA_MESSAGE_OUTPUT='TAP')
+            program = ['tests/diff/diff.py', 'recorded'] if test == RECORDED else [f'build/host/san/test_{test}']
+            status, text = run(program, place, CMOCKA_MESSAGE_OUTPUT='TAP')
             said += f'# begin {test}\n{text}\n# end {test} {status}\n'
         return said
 
@@ -103,8 +106,12 @@ class Programs:
         return f'\n# end {test} 0\n' in said
 
     @staticmethod
-    def evidence(said, _):
-        """The first failed check, if a test failed by one."""
+    def evidence(said, test):
+        """The first failed check, if a test failed by one; how many traces have another outcome than on Xen."""
+        if test == RECORDED:
+            differ = re.search(r'^not ok (\w+_recorded: [1-9]\d* of \d+ traces differ)', said, re.M)
+            cut = re.search(r'^lanes\.Cut: (.*)', said, re.M)
+            return differ[1] if differ else f'the replay ends early: {cut[1]}' if cut else ''
         check = re.search(r'\S+:\d+: error: .*', said) or re.search(r'^# (.*\S+:\d+.*)', said, re.M)
         failed = re.search(r'^not ok \d+ - (\w+)', said, re.M)
         return f'{failed[1]}: {check[0] if check else ""}' if failed else ''
