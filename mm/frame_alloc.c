@@ -6,6 +6,7 @@
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/mmu_batch.h>
 #include "frame_poison.h"
 
 static uint32_t heads[FRAME_ORDER_MAX + 1];
@@ -170,7 +171,7 @@ static void free_around_stuck(uint64_t n, unsigned int order)
 
 	for (i = n; i < end; i++)
 		if (frame_at(_pfn(i))->flags & FRAME_STUCK)
-			frame_at(_pfn(i))->owner = OWNER_QUARANTINE;
+			mmu_batch_quarantine(_pfn(i));
 		else
 			frame_free(_pfn(i), 0);
 }

@@ -381,6 +381,11 @@ int mmu_batch_finish(struct mmu_batch *b, const struct mmu_batch_mark *mark, int
 	return rc;
 }
 
+void mmu_batch_quarantine(pfn_t pfn)
+{
+	quarantine(mmu_batch_this(), frame_at(pfn));
+}
+
 static bool is_base(pfn_t table)
 {
 	const struct aspace *as = aspace_first();
@@ -410,7 +415,7 @@ static bool recover(pfn_t table)
 	int rc = 0;
 
 	if (frame->kind == FRAME_DATA)
-		return widen(table);
+		return (frame->flags & FRAME_STUCK) && widen(table);
 	if (frame->parents > 0 || frame->holds > 0 || is_base(table))
 		return false;
 	mmu_batch_begin();

@@ -14,6 +14,7 @@
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/tables.h>
 #include <pinion/mm/vmap.h>
@@ -72,6 +73,13 @@ static void free_frames(uint32_t first)
 	}
 }
 
+/* The same of frames some of which may be mapped still. */
+static void quarantine_frames(uint32_t first)
+{
+	for (; first != FRAME_NIL; first = frame_at(_pfn(first))->sibling)
+		mmu_batch_quarantine(_pfn(first));
+}
+
 static int alloc_frames(uint64_t nr, uint32_t *first)
 {
 	uint32_t head = FRAME_NIL;
@@ -118,8 +126,9 @@ static int alloc(uint64_t nr, enum vmap_kind kind, struct vmap_area **area)
 	rc = get_mapped(nr, kind, map_frames, &next, area);
 	if (!rc)
 		(*area)->first = first;
-	/* With -EIO some of them may be mapped still. */
-	else if (rc != -EIO)
+	else if (rc == -EIO)
+		quarantine_frames(first);
+	else
 		free_frames(first);
 	return rc;
 }

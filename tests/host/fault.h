@@ -28,6 +28,9 @@
 #define STAGE_MAPS 4
 
 /* Where stories map. */
+/* A pfn where the P2M has nothing, the first of a middle page of its own. */
+#define STAGE_PFN (UINT64_C(5) << 18)
+
 #define STAGE_VA     UINT64_C(0x123440000000)
 #define STAGE_VA_END (STAGE_VA + (UINT64_C(4) << 30))
 
@@ -45,12 +48,13 @@ struct story {
 	void (*set)(struct stage *s);	 /* what is there before */
 	int (*play)(struct stage *s);	 /* the operation */
 	void (*strike)(struct stage *s); /* ends all; it must succeed, whatever play() came to */
+	bool kernels; /* it changes the kernel's own tables: an undo that is refused may panic, or break the arena */
 	bool stays; /* a failure may leave other tables than before, which map the same: what was split stays */
 };
 
 /*
- * A cmocka test of a story, in an array of struct CMUnitTest. A program's group has fault_open and
- * fault_close as its set-up and teardown: a domU, booted once.
+ * A cmocka test of a story, in an array of struct CMUnitTest. A program's group has fault_group_open() and
+ * fault_group_close() as its set-up and teardown: a domU (or dom0), booted once.
  */
 #define STORY(story)                                                   \
 	{                                                              \
@@ -58,6 +62,7 @@ struct story {
 	}
 void story_test(void **state);
 int fault_group_open(void **state);
+int fault_group_open_dom0(void **state);
 int fault_group_close(void **state);
 
 /* In a story: what must not fail. */

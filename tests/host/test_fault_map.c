@@ -85,11 +85,11 @@ static int play_exchange(struct stage *s)
 }
 
 static const struct story stories[] = {
-	{ "hold_offline", set_maps, play_hold, strike_maps, false },
-	{ "hold", set_live, play_hold, strike_maps, false },
-	{ "release", set_held, play_release, strike_maps, false },
-	{ "hold_section", set_live, play_section, strike_maps, false },
-	{ "hold_exchange", set_held, play_exchange, strike_maps, false },
+	{ "hold_offline", set_maps, play_hold, strike_maps, false, false },
+	{ "hold", set_live, play_hold, strike_maps, false, false },
+	{ "release", set_held, play_release, strike_maps, false, false },
+	{ "hold_section", set_live, play_section, strike_maps, false, false },
+	{ "hold_exchange", set_held, play_exchange, strike_maps, false, false },
 };
 
 int main(void)

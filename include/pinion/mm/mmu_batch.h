@@ -244,6 +244,12 @@ void mmu_batch_set_sync(bool on);
 bool mmu_batch_sync(void);
 
 /*
+ * Data frame @pfn is nobody's from now on, for it may be mapped still where an undo was refused: counted, and not given
+ * again.
+ */
+void mmu_batch_quarantine(pfn_t pfn);
+
+/*
  * Tries once more to make plain memory of each frame in quarantine. Returns how many are left; those
  * recovered are free again. => no section is open
  */
