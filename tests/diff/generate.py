@@ -440,6 +440,8 @@ class Writer(Builder):
 
 def may_ride(call):
     """Whether a call may be one of a multicall's (trace_check.c)."""
+    if call[0].kind == t.MEMORY and call[0].mode == t.EXCHANGE:
+        return False
     pointer = call[0].mode if call[0].kind == t.SET_GDT else call[0].frame
     return call[0].kind not in (t.STORE, t.MULTICALL) and not (
         call[0].kind in (t.UPDATE, t.EXT, t.SET_GDT) and pointer == t.NULL)

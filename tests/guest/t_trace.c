@@ -53,6 +53,8 @@ static uint64_t replay_call(uint64_t hash, const struct trace_op *op, bool verbo
 		letter('-');
 		return trace_mix(hash, 0);
 	}
+	if (op->kind == TRACE_MEMORY)
+		trace_own_refresh();
 	n = trace_run(op, &calls);
 	for (i = 0; i < n; i++) {
 		note_call(&calls[i]);

@@ -226,6 +226,10 @@ void trace_about_to(const struct trace_op *op);
 
 /* trace_own.c: frames of the pool that were given back to Xen. */
 
+/*
+ * What is gone by now is replaced; before a call by which Xen gives frames, or it might give one that has a name yet.
+ */
+void trace_own_refresh(void);
 /* @call may have given some back: what is gone is replaced. */
 void trace_own_follow(const struct trace_call *call);
 /* Pool frame @n, whose own address maps nothing, goes back if it was to. Returns whether something still holds it. */

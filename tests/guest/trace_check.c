@@ -175,7 +175,7 @@ static const char *op_wrong(const struct trace_op *op)
 
 /*
  * Requests, stores and multicalls are no calls of a multicall. NULL is no address there: the base may change before
- * the call's turn.
+ * the call's turn. Nor is an exchange, for which see trace_own_refresh().
  */
 static bool may_be_inner(const struct trace_op *op)
 {
@@ -183,6 +183,8 @@ static bool may_be_inner(const struct trace_op *op)
 
 	if ((op->kind == TRACE_UPDATE || op->kind == TRACE_EXT || op->kind == TRACE_SET_GDT) &&
 	    where == TRACE_NULL)
+		return false;
+	if (op->kind == TRACE_MEMORY && op->mode == TRACE_EXCHANGE)
 		return false;
 	return op->kind != TRACE_STORE && op->kind != TRACE_MULTICALL &&
 	       op->kind != TRACE_REQUEST && op->kind != TRACE_EXT_OP;

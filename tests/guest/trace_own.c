@@ -63,6 +63,20 @@ static void adopt(unsigned int n, uint64_t mfn)
 	CHECK(owned(n));
 }
 
+/* One frame for another: Xen has the new one before it takes the old. 0 or Xen's error. */
+static long exchange(uint64_t in, uint64_t *out, uint64_t pfn)
+{
+	struct xen_memory_exchange exch = {
+		.in = { .nr_extents = 1, .domid = DOMID_SELF },
+		.out = { .nr_extents = 1, .domid = DOMID_SELF },
+	};
+
+	*out = pfn;
+	set_xen_guest_handle(exch.in.extent_start, &in);
+	set_xen_guest_handle(exch.out.extent_start, out);
+	return hypercall_memory_op(XENMEM_exchange, &exch);
+}
+
 static void replace(unsigned int n)
 {
 	uint64_t aside[ASIDE], mfn;
@@ -78,23 +92,40 @@ static void replace(unsigned int n)
 		give(aside[--nr]);
 }
 
+/* Pool frame @n has been exchanged for @mfn. */
+static void adopt_exchanged(unsigned int n, uint64_t mfn)
+{
+	if (wanted(mfn)) {
+		adopt(n, mfn);
+	} else {
+		replace(n);
+		give(mfn);
+	}
+}
+
+void trace_own_refresh(void)
+{
+	unsigned int n;
+
+	for (n = 0; n < TRACE_POOL; n++)
+		if (given[n] && !owned(n))
+			replace(n);
+}
+
 void trace_own_follow(const struct trace_call *call)
 {
 	const struct trace_op *op = call->op;
-	unsigned int n;
 
 	if (op->kind != TRACE_MEMORY || !trace_is_pool(op->frame))
 		return;
 	if (op->mode == TRACE_EXCHANGE && call->rc == 0)
-		adopt(op->frame, call->out[0]);
+		adopt_exchanged(op->frame, call->out[0]);
 	if (op->mode != TRACE_DECREASE || call->rc <= 0)
 		return;
 	given[op->frame] = true;
 	if (call->rc > 1 && trace_is_pool(op->value))
 		given[op->value] = true;
-	for (n = 0; n < TRACE_POOL; n++)
-		if (given[n] && !owned(n))
-			replace(n);
+	trace_own_refresh();
 }
 
 /*
@@ -106,19 +137,13 @@ void trace_own_follow(const struct trace_call *call)
  */
 bool trace_own_renew(unsigned int n)
 {
-	uint64_t in = mfn_x(trace_mfn(n)), out = pool_pfn(n);
-	struct xen_memory_exchange exch = {
-		.in = { .nr_extents = 1, .domid = DOMID_SELF },
-		.out = { .nr_extents = 1, .domid = DOMID_SELF },
-	};
+	uint64_t in = mfn_x(trace_mfn(n)), out;
 	bool lost;
 
-	set_xen_guest_handle(exch.in.extent_start, &in);
-	set_xen_guest_handle(exch.out.extent_start, &out);
 	CHECK_EQ(raw_unmap(raw_page(n)), 0);
-	lost = hypercall_memory_op(XENMEM_exchange, &exch) != 0;
+	lost = exchange(in, &out, pool_pfn(n)) != 0;
 	if (!lost) {
-		adopt(n, out);
+		adopt_exchanged(n, out);
 	} else if (CHECK(owned(n))) {
 		give(in);
 		replace(n);
