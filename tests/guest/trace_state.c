@@ -146,7 +146,10 @@ bool trace_store(const struct trace_op *op)
 	return true;
 }
 
-/* Contents: each word that is not 0, with its place. Of an L4 some are Xen's. */
+/*
+ * Contents: each word that is not 0 but for A and D, with its place; these the CPU sets also where Xen reads the guest's
+ * tables through its linear map. Of an L4 some entries are Xen's.
+ */
 static uint64_t mix_page(uint64_t hash, unsigned int n)
 {
 	const uint64_t *page = trace_readable(trace_mfn(n));
@@ -155,7 +158,7 @@ static uint64_t mix_page(uint64_t hash, unsigned int n)
 
 	for (i = 0; page && i < TABLE_ENTRIES; i++) {
 		entry = READ_ONCE(page[i]);
-		if (entry && (i < SLOT_XEN_FIRST || i > SLOT_XEN_LAST))
+		if ((entry & ~PTE_AD) && (i < SLOT_XEN_FIRST || i > SLOT_XEN_LAST))
 			hash = trace_mix(trace_mix(hash, trace_index_code(i)),
 					 trace_abstract(entry));
 	}
