@@ -21,6 +21,30 @@ static int map_all(struct aspace *as, pfn_t block, enum aspace_rights rights)
 	return aspace_map_block(as, &over, block, rights);
 }
 
+/*
+ * Without memory for a copy a table that is nearly filled takes its entries one by one. In sync mode they are there at once, in the
+ * midst of the piece: what looks for trouble before the first call must not take them for it.
+ */
+TEST(range, range_sync_entries, "in sync mode a map does not find what it has just mapped itself",
+     .needs = "mem>=8M")
+{
+	struct aspace_range one = { VA, 1, NULL }, rest = { VA + PAGE_SIZE, PIECE - 1, NULL };
+	struct aspace as;
+	pfn_t block;
+
+	REQUIRE(range_block(9, &block));
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map_block(&as, &one, block, ASPACE_R), 0);
+	range_hog(FRAME_RESERVE);
+	mmu_batch_set_sync(true);
+	CHECK_RC(aspace_map_block(&as, &rest, pfn_add(block, 1), ASPACE_R), 0);
+	mmu_batch_set_sync(false);
+	range_unhog();
+	range_expect(&as, VA, PIECE, block, ASPACE_R);
+	range_end(&as);
+	range_block_back(block, 9);
+}
+
 /* With n frames and no more, from 0 on until it succeeds. */
 TEST(range, range_nomem_map,
      "map fails with -ENOMEM at every frame that it takes, and nothing is changed",
