@@ -22,6 +22,7 @@ import time
 
 import lane_dom0
 import verdict as verdicts
+from config import RigError
 from ktap import TestResult, text
 from live import Screen, stage
 from qemu import Qemu
@@ -50,11 +51,14 @@ def _arguments(cfg, cmdline, guest=None):
 
 
 def _ended(qemu, log):
-    """How QEMU, which is gone, says that the guest ended: (one of verdict.ENDS, a note)."""
+    """
+    How QEMU, which is gone, says that the guest ended: (one of verdict.ENDS, a note). A panic of the hypervisor is
+    nothing that the guest did: RigError.
+    """
     status = qemu.status()
     if status == _PANIC:
-        lines = [line for line in log.split(b'\n') if line.startswith(b'(XEN) panic: ')]
-        return 'gone', text(lines[-1].rstrip()) if lines else 'the hypervisor has panicked'
+        lines = re.findall(rb'((?:\(XEN\) panic|model): [^\r\n]*)', log)
+        raise RigError(text(b'; '.join(lines[-3:])) or 'the hypervisor has panicked')
     return _ENDED.get(status, 'gone'), qemu.complaint()
 
 
