@@ -310,6 +310,34 @@ TEST(range, range_holes,
 	range_block_back(block, 11);
 }
 
+/* Faults and small allocations ask for one page at a time: what is there already must not cost an entry to Xen. */
+TEST(range, range_one_as_it_is,
+     "one page that is as it is to be costs no hypercall: a hole unmapped, rights that it has",
+     .together = true)
+{
+	struct aspace_range one = { VA, 1, NULL }, hole = { VA + PAGE_SIZE, 1, NULL };
+	struct aspace as;
+	uint64_t calls;
+	pfn_t block;
+
+	REQUIRE(range_block(1, &block));
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map_block(&as, &(struct aspace_range){ VA, 1, NULL }, block, ASPACE_RW), 0);
+	CHECK_RC(aspace_map_block(&as, &(struct aspace_range){ VA + 2 * PAGE_SIZE, 1, NULL },
+				  pfn_add(block, 1), ASPACE_R),
+		 0);
+	calls = mmu_batch_calls();
+	CHECK_RC(aspace_unmap(&as, &hole), 0);
+	CHECK_RC(aspace_protect(&as, &one, ASPACE_RW), 0);
+	one.va += 2 * PAGE_SIZE;
+	CHECK_RC(aspace_protect(&as, &one, ASPACE_R), 0);
+	CHECK_EQ(mmu_batch_calls(), calls);
+	CHECK_RC(aspace_unmap(&as, &(struct aspace_range){ VA, 3, NULL }), 0);
+	range_end(&as);
+	range_audit();
+	range_block_back(block, 1);
+}
+
 /* All of the user's half is 2^35 pages: holes cost nothing. */
 TEST(range, range_all, "the whole of the user's half is unmapped by one call")
 {
