@@ -86,7 +86,7 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 -include $$(patsubst %.o,%.d,$$(call vm_objects,$(1),host,$$(VM_SRC_$(2))))
 endef
 
-VM_FAULT := map range memory
+VM_FAULT := map range memory boot
 VM_TESTS := machine suite $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_suite := tests/host/test_suite.c
