@@ -39,34 +39,13 @@ static struct {
 	struct fuzz f;
 } the;
 
-/* A data frame that becomes writable in the direct map, for nobody executes it any more: Xen has no reason to refuse that. */
-static bool is_widening(bool direct, uint64_t val)
-{
-	const struct frame *frame = frame_at(_pfn(machine_model()->m2p[mfn_x(pte_mfn(val))]));
-
-	return direct && (val & PTE_RW) && frame && frame->kind == FRAME_DATA;
-}
-
-static bool is_direct_table(uint64_t ptr)
-{
-	const struct frame *table = frame_at(_pfn(machine_model()->m2p[ptr >> PAGE_SHIFT]));
-
-	return table && table->owner == OWNER_DIRECT_MAP && table->level == 1;
-}
-
 /* Requests that change tables; TLB work is never refused. */
 static bool is_change(unsigned int nr, const uint64_t *args, unsigned int entry)
 {
-	struct mmu_update update;
 	struct mmuext_op op;
 
-	if (nr == __HYPERVISOR_update_va_mapping)
-		return !is_widening(args[0] >= DIRECT_MAP && args[0] < DIRECT_MAP_END, args[1]);
-	if (nr == __HYPERVISOR_mmu_update)
-		return guest_load(args[0] + entry * sizeof(update), &update, 8, NULL) == 0 &&
-		       guest_load(args[0] + entry * sizeof(update) + 8, &update.val, 8, NULL) ==
-			       0 &&
-		       !is_widening(is_direct_table(update.ptr), update.val);
+	if (nr == __HYPERVISOR_mmu_update || nr == __HYPERVISOR_update_va_mapping)
+		return true;
 	if (nr != __HYPERVISOR_mmuext_op ||
 	    guest_load(args[0] + entry * sizeof(op), &op.cmd, sizeof(op.cmd), NULL))
 		return false;
