@@ -37,7 +37,7 @@
 struct vm_services {
 	struct {
 		bool open;
-		bool masked;
+		unsigned int peer; /* the other end, in the same domain; 0: none */
 	} port[VM_PORTS];
 	bool traps_registered;
 	uint64_t trap_entry[256];

@@ -133,6 +133,34 @@ static long port_open(unsigned int cmd, uint64_t va)
 	return call_copy_to(&vm->model, va + at, &given, sizeof(given));
 }
 
+/* evtchn_bind_interdomain() of a domain with itself, the only one that there is. */
+static long port_bind(uint64_t va)
+{
+	struct evtchn_bind_interdomain bind;
+	long port;
+
+	if (call_copy_from(&vm->model, &bind, va, sizeof(bind)))
+		return -EFAULT;
+	if (bind.remote_port >= VM_PORTS || !vm->services.port[bind.remote_port].open ||
+	    vm->services.port[bind.remote_port].peer)
+		return -EINVAL;
+	port = new_port();
+	if (port < 0)
+		return port;
+	vm->services.port[port].peer = bind.remote_port;
+	vm->services.port[bind.remote_port].peer = (unsigned int)port;
+	bind.local_port = (evtchn_port_t)port;
+	return call_copy_to(&vm->model, va, &bind, sizeof(bind));
+}
+
+/* evtchn_close(): the other end is nobody's any more. */
+static void port_close(unsigned int port)
+{
+	vm->services.port[vm->services.port[port].peer].peer = 0;
+	vm->services.port[port].peer = 0;
+	vm->services.port[port].open = false;
+}
+
 /* Of send, close and unmask the argument is the port alone. */
 static long port_use(unsigned int cmd, uint64_t va)
 {
@@ -143,7 +171,7 @@ static long port_use(unsigned int cmd, uint64_t va)
 	if (port >= VM_PORTS || !vm->services.port[port].open)
 		return -EINVAL;
 	if (cmd == EVTCHNOP_close) {
-		vm->services.port[port].open = false;
+		port_close(port);
 	} else if (cmd == EVTCHNOP_unmask) {
 		struct shared_info *si = shared();
 
@@ -152,8 +180,8 @@ static long port_use(unsigned int cmd, uint64_t va)
 			set_pending(port);
 	} else if (port == CONSOLE_PORT) {
 		xen_drain_ring();
-	} else {
-		set_pending(port);
+	} else if (vm->services.port[port].peer) {
+		set_pending(vm->services.port[port].peer);
 	}
 	return 0;
 }
@@ -166,6 +194,8 @@ static long event_channel_op(const uint64_t *args)
 	case EVTCHNOP_bind_virq:
 	case EVTCHNOP_alloc_unbound:
 		return port_open(cmd, args[1]);
+	case EVTCHNOP_bind_interdomain:
+		return port_bind(args[1]);
 	case EVTCHNOP_status:
 		return port_status(args[1]);
 	case EVTCHNOP_send:
