@@ -34,7 +34,8 @@ static unsigned int count_readable(uint64_t start, uint64_t end, uint64_t step)
 	return mapped;
 }
 
-/* The boot region, while there is one; then the image and the direct map, of that 64 Ki pages at most. */
+/* The boot region, while there is one; then the image and the direct map, of that 4 Ki pages or a few more: the audit
+ * looks at every entry of its tables. */
 static unsigned int count_mapped(void)
 {
 	uint64_t end, step;
@@ -43,7 +44,9 @@ static unsigned int count_mapped(void)
 		return count_readable(VIRT_BASE, (uint64_t)boot_va(boot_info()->region_end),
 				      PAGE_SIZE);
 	end = (uint64_t)direct_va(direct_map_end());
-	step = ((end - DIRECT_MAP) >> 28 << PAGE_SHIFT) + PAGE_SIZE;
+	step = (end - DIRECT_MAP) >> 24 << PAGE_SHIFT;
+	if (step < PAGE_SIZE)
+		step = PAGE_SIZE;
 	return count_readable(IMAGE_BASE, (uint64_t)__image_end, PAGE_SIZE) +
 	       count_readable(DIRECT_MAP, end, step);
 }
