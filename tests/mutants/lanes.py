@@ -35,7 +35,7 @@ def _rig(lane, place, tests, more=''):
 
 
 # A guest's profile on the host's machine, and one with more memory for the tests that need it.
-_PROFILES = ('dom0', 'domu-l1tf')
+_PROFILES = ('dom0', 'domu-large')
 
 
 def _host(place, tests, _=''):

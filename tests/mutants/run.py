@@ -104,7 +104,8 @@ class Tree:
         if (top / '.cache').is_dir():
             (place / '.cache').symlink_to(top / '.cache')
         # What has been built is as good there: make looks at times, and these stay.
-        for kept in ('obj', 'host', 'smoke', 'include', 'flags', 'objects'):
+        places = {str(pathlib.Path(target).parent.relative_to('build')) for target in self.targets}
+        for kept in sorted(places - {'.'}) + ['obj', 'include', 'flags', 'objects', 'pinion.elf']:
             if (top / 'build' / kept).is_dir():
                 shutil.copytree(top / 'build' / kept, place / 'build' / kept, symlinks=True)
             elif (top / 'build' / kept).is_file():
@@ -188,7 +189,7 @@ def _options():
     parser.add_argument('table', type=pathlib.Path)
     parser.add_argument('--lane', default='host', choices=sorted(lanes.LANES))
     parser.add_argument('--part', default='', help='N/M: the N-th of M parts')
-    parser.add_argument('--only', default='*', help='those whose name matches')
+    parser.add_argument('--only', default='*', help='those whose names match: globs, with commas')
     parser.add_argument('--who', action='store_true', help='which tests would catch those that were missed')
     parser.add_argument('--scratch', type=pathlib.Path, default=pathlib.Path('build/mutants'))
     return parser.parse_args()
@@ -200,7 +201,7 @@ def main():
     top = pathlib.Path.cwd()
     lane = lanes.LANES[options.lane]
     rows = [row for row in part_of(read_table(options.table), options.part)
-            if fnmatch.fnmatch(row.name, options.only)]
+            if any(fnmatch.fnmatch(row.name, glob) for glob in options.only.split(','))]
     hands = min(len(os.sched_getaffinity(0)), len(rows), 2)
     began = time.monotonic()
     tests = sorted({row.test for row in rows})
