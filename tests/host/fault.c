@@ -41,6 +41,8 @@ static long on_call(void *ctx, unsigned int nr, const uint64_t *args, unsigned i
 		fault->calls[n].call = nr;
 		fault->calls[n].command = command;
 	}
+	if (fault->for_good && fault->call >= 0 && fault->call <= (int)n)
+		return fault->error;
 	return fault->call == (int)n ? fault->error : 0;
 }
 

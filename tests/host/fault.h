@@ -85,6 +85,7 @@ struct fault {
 	int alloc;		/* the n-th allocation, from 0; -1: none */
 	int call;		/* the n-th request that is no undo */
 	int error;		/* its error, negative */
+	bool for_good;		/* and all after it too, with the same error */
 	int undos;		/* how many requests that undo are refused, from the first */
 	unsigned int undo_skip; /* ...after so many */
 
