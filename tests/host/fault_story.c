@@ -271,7 +271,7 @@ static int play_with(struct run *run, const char *what)
 	return run->rc;
 }
 
-static void plain(int error)
+static void arm_plainly(int error)
 {
 	fault.alloc = fault.call = -1;
 	fault.for_good = false;
@@ -314,7 +314,7 @@ static void fail_allocations(struct run *run, const struct play *p, unsigned int
 
 	for (unsigned int n = 0; n < nr; n++) {
 		machine_restore(p->set);
-		plain(0);
+		arm_plainly(0);
 		fault.alloc = (int)n;
 		libc_snprintf(what, sizeof(what), "%s, no memory at allocation %u",
 			      run->story->name, n);
@@ -332,7 +332,7 @@ static void fail_call(struct run *run, const struct play *p, unsigned int n, int
 	libc_snprintf(what, sizeof(what), "%s, request %u is refused with %d", run->story->name, n,
 		      error);
 	machine_restore(p->set);
-	plain(-error);
+	arm_plainly(-error);
 	fault.call = (int)n;
 	play_with(run, what);
 	if (run->rc != -error && run->rc != 0)
@@ -379,7 +379,7 @@ static void fail_undo(struct run *run, const struct play *p, unsigned int n, uns
 	libc_snprintf(what, sizeof(what), "%s, request %u is refused and undo %u, %d times",
 		      run->story->name, n, skip, times);
 	machine_restore(p->set);
-	plain(-EBUSY);
+	arm_plainly(-EBUSY);
 	fault.call = (int)n;
 	fault.undos = times;
 	fault.undo_skip = skip;
@@ -405,7 +405,7 @@ static void fail_for_good(struct run *run, const struct play *p, unsigned int n)
 	libc_snprintf(what, sizeof(what), "%s, requests from %u on are refused", run->story->name,
 		      n);
 	machine_restore(p->set);
-	plain(-EINVAL);
+	arm_plainly(-EINVAL);
 	fault.call = (int)n;
 	fault.for_good = true;
 	play_with(run, what);
@@ -440,7 +440,7 @@ void story_test(void **state)
 	in_guest(set, &run, "setting the stage");
 	p.set = machine_snapshot();
 	p.before = state_now(&run, "before");
-	plain(0);
+	arm_plainly(0);
 	if (play_with(&run, "without errors"))
 		fail_msg("without errors it returns %d", run.rc);
 	allocs = fault.nr_allocs;

@@ -165,7 +165,7 @@ static pfn_t table_of(struct stage *s)
 	return direct_va_pfn(mmu_map_pt((mmu_map_t)s->map[0]));
 }
 
-static uint64_t leaf(struct stage *s, unsigned int i)
+static uint64_t leaf_of(struct stage *s, unsigned int i)
 {
 	return pte_make(pfn_to_mfn(pfn_add(s->block[0], i)), PTE_KERNEL_RW | PTE_US);
 }
@@ -181,7 +181,7 @@ static int bulk(struct stage *s, enum mmu_batch_kind kind)
 		uint64_t old = table_read(table_of(s), i);
 
 		room.requests[i].ptr = room.ptr + 8UL * i;
-		room.requests[i].val = kind == MMU_BATCH_MAP  ? leaf(s, i)
+		room.requests[i].val = kind == MMU_BATCH_MAP  ? leaf_of(s, i)
 				       : kind == MMU_BATCH_RW ? old & ~PTE_RW
 							      : 0;
 		room.old[i] = old;
@@ -190,7 +190,7 @@ static int bulk(struct stage *s, enum mmu_batch_kind kind)
 		rc = mmu_batch_close(table_of(s), BULK, kind, STAGE_VA);
 	/* and an entry beside them, by itself */
 	if (!rc)
-		rc = mmu_batch_set(table_of(s), 100, kind == MMU_BATCH_MAP ? leaf(s, 30) : 0,
+		rc = mmu_batch_set(table_of(s), 100, kind == MMU_BATCH_MAP ? leaf_of(s, 30) : 0,
 				   STAGE_VA + 100 * PAGE_SIZE);
 	return mmu_batch_end(rc);
 }
@@ -226,7 +226,8 @@ static int play_one(struct stage *s)
 static int play_uva(struct stage *s)
 {
 	mmu_batch_begin();
-	return mmu_batch_end(mmu_batch_set(table_of(s), 4, leaf(s, 20), STAGE_VA + 4 * PAGE_SIZE));
+	return mmu_batch_end(
+		mmu_batch_set(table_of(s), 4, leaf_of(s, 20), STAGE_VA + 4 * PAGE_SIZE));
 }
 
 static int play_pins(struct stage *s)
@@ -236,7 +237,7 @@ static int play_pins(struct stage *s)
 	mmu_batch_begin();
 	rc = mmu_batch_pin(table_of(s), 1);
 	if (!rc)
-		rc = mmu_batch_set(table_of(s), 5, leaf(s, 21), STAGE_VA + 5 * PAGE_SIZE);
+		rc = mmu_batch_set(table_of(s), 5, leaf_of(s, 21), STAGE_VA + 5 * PAGE_SIZE);
 	if (!rc)
 		rc = mmu_batch_unpin(table_of(s), 1);
 	return mmu_batch_end(rc);

@@ -285,15 +285,15 @@ static int guest_access(uint64_t va, void *buffer, size_t n, unsigned int access
 			unsigned int *error)
 {
 	unsigned int ignored;
-	void *page;
+	void *bytes;
 
-	page = tlb_access(va, access, error ? error : &ignored);
-	if (!page)
+	bytes = tlb_access(va, access, error ? error : &ignored);
+	if (!bytes)
 		return -EFAULT;
 	if (access & PF_WRITE)
-		memcpy(page, buffer, n);
+		memcpy(bytes, buffer, n);
 	else
-		memcpy(buffer, page, n);
+		memcpy(buffer, bytes, n);
 	return 0;
 }
 

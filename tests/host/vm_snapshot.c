@@ -12,6 +12,7 @@
 
 struct machine_snapshot {
 	uint8_t *mem;
+	uint64_t nr_frames;
 	struct model model;
 	struct model_frame *frame;
 	struct vm_services services;
@@ -55,6 +56,7 @@ struct machine_snapshot *machine_snapshot(void)
 
 	if (!snap)
 		abort();
+	snap->nr_frames = vm->nr_frames;
 	snap->mem = mmap(NULL, vm->nr_frames * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	snap->frame = malloc(vm->nr_frames * sizeof(*snap->frame));
@@ -94,7 +96,7 @@ void machine_snapshot_free(struct machine_snapshot *snap)
 {
 	if (vm && vm->based == snap)
 		vm->based = NULL;
-	munmap(snap->mem, vm->nr_frames * PAGE_SIZE);
+	munmap(snap->mem, snap->nr_frames * PAGE_SIZE);
 	free(snap->frame);
 	free(snap);
 }
