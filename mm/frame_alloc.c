@@ -164,6 +164,21 @@ static bool block_is_shared(uint64_t n, unsigned int order)
 	return false;
 }
 
+/* The reserve is filled first. */
+static void take_back(uint64_t n, unsigned int order)
+{
+	if (order == 0 && nr_reserve < FRAME_RESERVE) {
+		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
+		frame_poison_fill(n, 1);
+		reserve[nr_reserve++] = _pfn(n);
+		return;
+	}
+	mark(n, order, FRAME_FREE, OWNER_NONE);
+	count_plain(n, order, -1);
+	frame_poison_fill(n, UINT64_C(1) << order);
+	release(n, order);
+}
+
 /* Stuck frames go into quarantine, until a retry makes them writable (mmu_batch_retry_quarantine()). */
 static void free_around_stuck(uint64_t n, unsigned int order)
 {
@@ -173,7 +188,7 @@ static void free_around_stuck(uint64_t n, unsigned int order)
 		if (frame_at(_pfn(i))->flags & FRAME_STUCK)
 			mmu_batch_quarantine(_pfn(i));
 		else
-			frame_free(_pfn(i), 0);
+			take_back(i, 0);
 }
 
 int frame_try_free(pfn_t pfn, unsigned int order)
@@ -183,20 +198,10 @@ int frame_try_free(pfn_t pfn, unsigned int order)
 
 	if (block_is_shared(n, order))
 		return -EBUSY;
-	if (unlikely(stuck)) {
+	if (unlikely(stuck))
 		free_around_stuck(n, order);
-		return 0;
-	}
-	if (order == 0 && nr_reserve < FRAME_RESERVE) {
-		mark(n, 0, FRAME_DATA, OWNER_RESERVE);
-		frame_poison_fill(n, 1);
-		reserve[nr_reserve++] = pfn;
-		return 0;
-	}
-	mark(n, order, FRAME_FREE, OWNER_NONE);
-	count_plain(n, order, -1);
-	frame_poison_fill(n, UINT64_C(1) << order);
-	release(n, order);
+	else
+		take_back(n, order);
 	return 0;
 }
 
