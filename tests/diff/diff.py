@@ -50,15 +50,21 @@ def written(seed, calls, dom0):
     return traces
 
 
-def place(lane, cfg):
-    return {'dom0': lanes.Dom0, 'domu': lanes.DomU}[lane](cfg)
+def pieces(traces):
+    """What one boot replays, again and again."""
+    return [traces[start:start + _PIECE] for start in range(0, len(traces), _PIECE)]
+
+
+def place(lane, cfg, traces=()):
+    """Where Xen is, not yet entered; @traces are those that are to be replayed there."""
+    return {'dom0': lanes.Dom0, 'domu': lanes.DomU}[lane](cfg, [t.module(piece) for piece in pieces(traces)])
 
 
 def on_xen(xen, traces):
     """All outcomes, in pieces of a boot each."""
     found = {}
-    for start in range(0, len(traces), _PIECE):
-        found |= lanes.replay(xen, traces[start:start + _PIECE])
+    for piece in pieces(traces):
+        found |= lanes.replay(xen, piece)
         stage(f'{xen.name}: {len(found)} of {len(traces)} traces')
     return found
 
@@ -92,18 +98,19 @@ def check(lane, cfg, seed, calls):
     """The number of traces that differ."""
     traces = written(seed, calls, lane == 'dom0')
     coverage = Coverage(lane == 'dom0')
-    with place(lane, cfg) as xen:
+    with place(lane, cfg, traces) as xen:
         model = lanes.Model(cfg, lane == 'dom0')
         wrong, lost = [], 0
-        for start in range(0, len(traces), _PIECE):
-            piece = traces[start:start + _PIECE]
+        done = 0
+        for piece in pieces(traces):
             found, modelled = lanes.replay(xen, piece), lanes.replay(model, piece)
             classes = iter(model.classes)
             for trace in piece:
                 coverage.add(trace, modelled[trace.number].letters, classes)
             wrong += differing(found, modelled)
             lost += sum(found[n].lost != modelled[n].lost for n in found)
-            stage(f'{lane}: {start + len(piece)} of {len(traces)} traces, {len(wrong)} differ')
+            done += len(piece)
+            stage(f'{lane}: {done} of {len(traces)} traces, {len(wrong)} differ')
         report(lane, coverage, calls // 10000, os.path.join(cfg.build, 'logs', f'diff-{lane}.coverage'))
         for n in wrong[:_SHOWN]:
             explain(xen, model, traces[n])
@@ -114,7 +121,7 @@ def check(lane, cfg, seed, calls):
 
 def twice(lane, cfg, seed, calls):
     traces = written(seed, calls, lane == 'dom0')
-    with place(lane, cfg) as xen:
+    with place(lane, cfg, traces) as xen:
         wrong = differing(on_xen(xen, traces), on_xen(xen, traces))
     print(f'{lane}: {len(wrong)} of {len(traces)} traces differ from themselves: {wrong[:20]}')
     return len(wrong)
@@ -123,7 +130,7 @@ def twice(lane, cfg, seed, calls):
 def record(lane, cfg, seed, calls):
     """A line for what the log is of, then one a trace."""
     traces = written(seed, calls, lane == 'dom0')
-    with place(lane, cfg) as xen:
+    with place(lane, cfg, traces) as xen:
         found = on_xen(xen, traces)
     lines = [f'{lane} seed {seed} calls {calls} module {t.checksum(traces):08x}']
     lines += [f'{n} {o.hash} {o.letters} {o.lost}'.rstrip() for n, o in sorted(found.items())]
