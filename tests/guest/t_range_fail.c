@@ -26,7 +26,7 @@ static int map_all(struct aspace *as, pfn_t block, enum aspace_rights rights)
  * midst of the piece: what looks for trouble before the first call must not take them for it.
  */
 TEST(range, range_sync_entries, "in sync mode a map does not find what it has just mapped itself",
-     .needs = "mem>=8M")
+     .needs = "mem>=8M", .together = true)
 {
 	struct aspace_range one = { VA, 1, NULL }, rest = { VA + PAGE_SIZE, PIECE - 1, NULL };
 	struct aspace as;
