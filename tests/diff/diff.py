@@ -100,7 +100,7 @@ def check(lane, cfg, seed, calls):
     coverage = Coverage(lane == 'dom0')
     with place(lane, cfg, traces) as xen:
         model = lanes.Model(cfg, lane == 'dom0')
-        wrong, lost = [], 0
+        wrong, lost = [], []
         done = 0
         for piece in pieces(traces):
             found, modelled = lanes.replay(xen, piece), lanes.replay(model, piece)
@@ -108,14 +108,14 @@ def check(lane, cfg, seed, calls):
             for trace in piece:
                 coverage.add(trace, modelled[trace.number].letters, classes)
             wrong += differing(found, modelled)
-            lost += sum(found[n].lost != modelled[n].lost for n in found)
+            lost += [n for n in found if found[n].lost != modelled[n].lost]
             done += len(piece)
             stage(f'{lane}: {done} of {len(traces)} traces, {len(wrong)} differ')
         report(lane, coverage, calls // 10000, os.path.join(cfg.build, 'logs', f'diff-{lane}.coverage'))
         for n in wrong[:_SHOWN]:
             explain(xen, model, traces[n])
     print(f'{lane}: {len(wrong)} of {len(traces)} traces differ, seed {seed}: {wrong[:20]}; '
-          f'in {lost} Xen lost count of other frames')
+          f'in {len(lost)} Xen lost count of other frames: {lost[:20]}')
     return len(wrong)
 
 

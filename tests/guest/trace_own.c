@@ -131,9 +131,9 @@ void trace_own_follow(const struct trace_call *call)
 /*
  * Xen can lose a reference: promote_l4_table() fails at a slot after the first, because of an L3 that fails at its
  * first slot, because of an L2 that fails at a later one. The L2 then waits in old_guest_table to have its first
- * entries put; promote_l3_table() does not take it over, and promote_l4_table() puts the L4 in its place ("it's safer to leak a
- * type ref"). Such an L2 stays one for ever, and with it what it maps: tables, and by them frames that are plain and yet
- * can't be tables any more. That a frame has no reference left is proved by exchanging it.
+ * entries put; promote_l3_table() does not take it over, and promote_l4_table() puts the L4 in its place ("it's safer
+ * to leak a type ref"). Such frames may look plain, and are never free again. That a frame has no reference left is
+ * proved by exchanging it.
  */
 bool trace_own_renew(unsigned int n)
 {

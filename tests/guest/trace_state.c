@@ -274,7 +274,7 @@ unsigned int trace_clean(void)
 	for (n = 0; n < TRACE_POOL; n++)
 		if (raw_rw(raw_page(n)))
 			lost |= 1U << n;
-	for (n = 0; n < TRACE_POOL && lost; n++)
+	for (n = 0; n < TRACE_POOL; n++)
 		lost |= (unsigned int)trace_own_renew(n) << n;
 	for (n = 0; n < TRACE_POOL; n++)
 		memset(raw_page(n), 0, PAGE_SIZE);
