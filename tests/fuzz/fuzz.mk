@@ -21,7 +21,6 @@ FUZZ_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c
 FUZZ_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c boot/memory_map.c \
 	tests/host/machine.c tests/host/p2m_pool.c
 
-
 # Those with a machine (tests/host/vm.mk), and their sources.
 FUZZ_VM_TARGETS := mm
 FUZZ_VM_SRC_mm := tests/fuzz/mm_oracle.c tests/fuzz/mm_range.c tests/fuzz/mm_hold.c

@@ -18,29 +18,16 @@
 #include <pinion/lib/errno.h>
 #include <pinion/mm/frames.h>
 #include "../model/elf.h"
+#include "../model/elf_format.h"
 
 #define PHDRS	  20
 #define NOTES_MAX 15
 #define NOTE_ROOM 32 /* bytes of a note, at most */
 #define TEXT_SIZE 64
 
-struct header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-
-struct segment {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-
 static struct file {
-	struct header h;
-	struct segment s[PHDRS];
+	struct elf_header h;
+	struct elf_segment s[PHDRS];
 	uint8_t notes[NOTES_MAX * NOTE_ROOM];
 	uint8_t text[TEXT_SIZE];
 } file;
@@ -118,11 +105,12 @@ static void build(struct fuzz *f, unsigned int nr)
 	file.h.type = 2;
 	file.h.machine = 62;
 	file.h.phoff = offsetof(struct file, s);
-	file.h.ehsize = sizeof(struct header);
-	file.h.phentsize = sizeof(struct segment);
+	file.h.ehsize = sizeof(struct elf_header);
+	file.h.phentsize = sizeof(struct elf_segment);
 	file.h.phnum = 2;
-	file.s[0] = (struct segment){ 1, 5, offsetof(struct file, text), 0, 0, TEXT_SIZE, 0, 0 };
-	file.s[1] = (struct segment){ 4, 4, offsetof(struct file, notes), 0, 0, 0, 0, 4 };
+	file.s[0] =
+		(struct elf_segment){ 1, 5, offsetof(struct file, text), 0, 0, TEXT_SIZE, 0, 0 };
+	file.s[1] = (struct elf_segment){ 4, 4, offsetof(struct file, notes), 0, 0, 0, 0, 4 };
 	libc_memset(file.text, 0x90, sizeof(file.text));
 	for (unsigned int i = 0; i < nr; i++) {
 		uint8_t form = fuzz_u8(f);
@@ -145,7 +133,7 @@ static size_t change(struct fuzz *f)
 
 	/* More to load, side by side or at the same place. */
 	for (file.h.phnum = 2; file.h.phnum < 2 + (more >> 1) % (PHDRS - 1); file.h.phnum++) {
-		struct segment *s = &file.s[file.h.phnum];
+		struct elf_segment *s = &file.s[file.h.phnum];
 
 		*s = file.s[0];
 		s->paddr += more & 1 ? file.h.phnum * s->memsz : 0;

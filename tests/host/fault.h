@@ -27,10 +27,10 @@
 #define STAGE_PFNS 64
 #define STAGE_MAPS 4
 
-/* Where stories map. */
 /* A pfn where the P2M has nothing, the first of a middle page of its own. */
 #define STAGE_PFN (UINT64_C(5) << 18)
 
+/* Where stories map. */
 #define STAGE_VA     UINT64_C(0x123440000000)
 #define STAGE_VA_END (STAGE_VA + (UINT64_C(4) << 30))
 

@@ -10,6 +10,7 @@
 #include <xen/elfnote.h>
 #include <pinion/lib/errno.h>
 #include "../model/elf.h"
+#include "../model/elf_format.h"
 
 #define BASE	  UINT64_C(0xffffffff80000000)
 #define PHDRS	  24
@@ -17,25 +18,11 @@
 #define TEXT	  0x10000 /* and of what is loaded */
 #define FILE_SIZE 0x11000
 
-struct header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-
-struct segment {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-
 /* A file in the making; [0] loads TEXT at 1 MiB, [1] is the notes. */
 static struct {
-	struct header h;
-	struct segment s[PHDRS];
-	uint8_t fill[NOTES - sizeof(struct header) - PHDRS * sizeof(struct segment)];
+	struct elf_header h;
+	struct elf_segment s[PHDRS];
+	uint8_t fill[NOTES - sizeof(struct elf_header) - PHDRS * sizeof(struct elf_segment)];
 	uint8_t notes[TEXT - NOTES];
 	uint8_t text[FILE_SIZE - TEXT];
 } file;
@@ -73,10 +60,10 @@ static void begin(void)
 	file.h.machine = 62;
 	file.h.entry = BASE + 0x100010;
 	file.h.phoff = offsetof(__typeof__(file), s);
-	file.h.phentsize = sizeof(struct segment);
+	file.h.phentsize = sizeof(struct elf_segment);
 	file.h.phnum = 2;
-	file.s[0] = (struct segment){ 1, 5, TEXT, 0, 0x100000, 0x800, 0x1800, 0x1000 };
-	file.s[1] = (struct segment){ 4, 4, NOTES, 0, 0, 0, 0, 4 };
+	file.s[0] = (struct elf_segment){ 1, 5, TEXT, 0, 0x100000, 0x800, 0x1800, 0x1000 };
+	file.s[1] = (struct elf_segment){ 4, 4, NOTES, 0, 0, 0, 0, 4 };
 	libc_memset(file.text, 0x90, sizeof(file.text));
 }
 
@@ -261,12 +248,13 @@ static void test_header_refused(void **state)
 	EXPECT_REFUSED(file.h.machine = 3, "machine is 3");
 	EXPECT_REFUSED(file.h.phnum = 0, "program headers of");
 	EXPECT_REFUSED(file.h.phentsize = 32, "program headers of");
-	EXPECT_REFUSED(file.h.phoff = sizeof(file) - 2 * sizeof(struct segment) + 1, "end beyond");
+	EXPECT_REFUSED(file.h.phoff = sizeof(file) - 2 * sizeof(struct elf_segment) + 1,
+		       "end beyond");
 	EXPECT_REFUSED(file.h.phoff = UINT64_MAX - 8, "end beyond");
 	EXPECT_REFUSED(file.h.phnum = UINT16_MAX, "end beyond");
 	good();
-	file.h.phoff = sizeof(file) - 2 * sizeof(struct segment);
-	libc_memcpy((char *)&file + file.h.phoff, file.s, 2 * sizeof(struct segment));
+	file.h.phoff = sizeof(file) - 2 * sizeof(struct elf_segment);
+	libc_memcpy((char *)&file + file.h.phoff, file.s, 2 * sizeof(struct elf_segment));
 	assert_int_equal(parse(), 0);
 }
 

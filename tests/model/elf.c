@@ -15,6 +15,7 @@
 #include <pinion/lib/string.h>
 #include <pinion/mm/frames.h>
 #include "elf.h"
+#include "elf_format.h"
 
 #define ELF_MAGIC      "\177ELF\2\1" /* 64 bits, little endian */
 #define ELF_X86_64     62U
@@ -25,24 +26,6 @@
 
 /* No image is larger: what lies between two of its addresses is then no matter of wrapping round. */
 #define IMAGE_BYTES (UINT64_C(1) << 47)
-
-struct elf_header {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-
-struct elf_segment {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-
-struct elf_note {
-	uint32_t namesz, descsz, type;
-};
 
 /* The numbers of the notes that count, by their types; has[] says which are there. */
 #define NOTE_TYPES (XEN_ELFNOTE_MAX + 1U)

@@ -164,11 +164,3 @@ const struct model_errnos *model_errnos(uint32_t call, uint32_t command)
 			return row;
 	return NULL;
 }
-
-bool model_errno_known(const struct model_errnos *row, int error)
-{
-	for (unsigned int i = 0; i < MODEL_ERRNOS; i++)
-		if (error && (row->state[i] == error || row->args[i] == error))
-			return true;
-	return false;
-}

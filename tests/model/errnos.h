@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which errors a hypercall can give: one table for the model, which is held to it, and for fault injection, which
- * gives each of them where a test wants one.
+ * Which errors a hypercall can give: one table, for fault injection, which gives each of them where a test
+ * wants one. (The model's own answers are not held against it.)
  *
  * Two kinds: what a call that is right in itself may be answered, because of what frames, entries or Xen's own memory
  * are at that moment; and what only a wrong argument brings (a bad pointer, an unknown command, another domain's
@@ -10,7 +10,6 @@
 #ifndef PINION_TESTS_MODEL_ERRNOS_H
 #define PINION_TESTS_MODEL_ERRNOS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,8 +33,5 @@ const struct model_errnos *model_errnos(uint32_t call, uint32_t command);
 
 /* All rows; NULL behind the last. */
 const struct model_errnos *model_errnos_row(size_t i);
-
-/* Whether @error (positive) stands in @row. */
-bool model_errno_known(const struct model_errnos *row, int error);
 
 #endif
