@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The errors of the calls; see errnos.h. */
 #include "errnos.h"
+#include <stddef.h>
 #include <xen/memory.h>
 #include <xen/xen.h>
 #include <pinion/lib/compiler.h>
@@ -149,16 +150,11 @@ static const struct model_errnos rows[] = {
 	  "do_memory_op, arch_memory_op" },
 };
 
-const struct model_errnos *model_errnos_row(size_t i)
-{
-	return i < ARRAY_SIZE(rows) ? &rows[i] : NULL;
-}
-
 const struct model_errnos *model_errnos(uint32_t call, uint32_t command)
 {
 	const struct model_errnos *row;
 
-	for (size_t i = 0; (row = model_errnos_row(i)); i++)
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++)
 		if (row->call == call &&
 		    (row->command == command || row->command == MODEL_ANY_COMMAND))
 			return row;

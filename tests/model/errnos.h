@@ -10,7 +10,6 @@
 #ifndef PINION_TESTS_MODEL_ERRNOS_H
 #define PINION_TESTS_MODEL_ERRNOS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define MODEL_ERRNOS 6 /* of one kind, at most; the rest of an array is 0 */
@@ -30,8 +29,5 @@ struct model_errnos {
  * the model does not know.
  */
 const struct model_errnos *model_errnos(uint32_t call, uint32_t command);
-
-/* All rows; NULL behind the last. */
-const struct model_errnos *model_errnos_row(size_t i);
 
 #endif
