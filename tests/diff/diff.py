@@ -73,6 +73,18 @@ def differing(one, other):
     return sorted(n for n in one if one[n] != other.get(n))
 
 
+def differing_from(xen, model, traces):
+    """
+    (numbers, text): what the model has another outcome for than @xen. A trace that the model's replay does not survive is one
+    of them, and the last that is known of.
+    """
+    try:
+        return differing(xen, lanes.replay(model, traces)), ''
+    except lanes.Cut as cut:
+        had = {n: xen[n] for n in cut.outcomes}
+        return sorted({*differing(had, cut.outcomes), cut.number}), f'; the replay ended early in {cut}'
+
+
 def explain(xen, model, trace):
     """A difference, as short as it gets, as two programs with their results."""
     def bad(traces):
@@ -154,8 +166,8 @@ def recorded(cfg):
             wrong += 1
             continue
         xen = {int(n): lanes.Outcome(*rest) for n, *rest in (line.split() for line in lines)}
-        bad = differing(xen, lanes.replay(lanes.Model(cfg, lane == 'dom0'), traces))
-        print(f'{"not " if bad else ""}ok {lane}_recorded: {len(bad)} of {len(traces)} traces differ {bad[:20]}')
+        bad, why = differing_from(xen, lanes.Model(cfg, lane == 'dom0'), traces)
+        print(f'{"not " if bad else ""}ok {lane}_recorded: {len(bad)} of {len(traces)} traces differ {bad[:20]}{why}')
         wrong += len(bad)
     return wrong
 

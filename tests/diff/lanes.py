@@ -45,23 +45,27 @@ class Outcome:
 
 
 class Cut(Exception):
-    """A replay did not come to its end; .text is what was said, .outcomes what had come."""
+    """
+    A replay did not come to its end; .text is what was said, .outcomes what had come, .number the trace that it ended
+    in (the last one, if behind all).
+    """
 
-    def __init__(self, why, text, outcomes):
-        super().__init__(why)
+    def __init__(self, why, text, outcomes, number):
+        super().__init__(f'trace {number}: {why}')
         self.text = text
         self.outcomes = outcomes
+        self.number = number
 
 
-def outcomes(text, expected):
-    """What the replayer said in @text of @expected traces; Cut if that is not all."""
+def outcomes(text, numbers):
+    """What the replayer said in @text of the traces with these @numbers; Cut if that is not all."""
     lost = dict(_LOST.findall(text))
     found = {int(number): Outcome(digest, letters, lost.get(number, ''))
              for number, digest, letters in _LINE.findall(text)}
     end = _END.search(text)
-    if not end or int(end[1]) != expected or len(found) != expected:
+    if not end or int(end[1]) != len(numbers) or len(found) != len(numbers):
         said = [line for line in text.split('\n') if line.startswith(('# trace_replay', 'panic'))]
-        raise Cut((said or ['it ended early'])[0], text, found)
+        raise Cut((said or ['it ended early'])[0], text, found, next((n for n in numbers if n not in found), numbers[-1]))
     return found
 
 
@@ -155,7 +159,7 @@ class Model:
 
 def replay(place, traces, verbose=False):
     """{number: Outcome} of all @traces."""
-    return outcomes(place.text(t.module(traces, verbose)), len(traces))
+    return outcomes(place.text(t.module(traces, verbose)), [trace.number for trace in traces])
 
 
 def told(place, traces):
