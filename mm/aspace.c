@@ -19,6 +19,7 @@ static struct aspace *all;
 void aspace_init(void)
 {
 	kernel_aspace = (struct aspace){ .l4 = kernel_l4() };
+	frame_at(kernel_aspace.l4)->flags |= FRAME_BASE;
 	all = &kernel_aspace;
 	this_cpu()->aspace = &kernel_aspace;
 }
@@ -43,6 +44,7 @@ int aspace_create(struct aspace *as)
 		rc = table_begin(l4, 4, true);
 	if (rc)
 		return rc;
+	frame_at(l4)->flags |= FRAME_BASE;
 	for (slot = SLOT_XEN_LAST + 1; slot < TABLE_ENTRIES; slot++)
 		table_store(l4, slot, table_read(kernel_aspace.l4, slot));
 	*as = (struct aspace){ .l4 = l4, .next = all };

@@ -14,23 +14,6 @@
 #include <pinion/mm/mmu_batch.h>
 #include "aspace_internal.h"
 
-static uint64_t nr_exec; /* frames that are executable anywhere */
-
-bool aspace_exec_any(void)
-{
-	return nr_exec > 0;
-}
-
-void aspace_exec_count(pfn_t pfn, int by)
-{
-	struct frame *frame = frame_at(pfn);
-
-	ASSERT(frame && frame->kind == FRAME_DATA && (by > 0 || frame->execs > 0));
-	nr_exec -= frame->execs > 0;
-	frame->execs = (uint32_t)((int64_t)frame->execs + by);
-	nr_exec += frame->execs > 0;
-}
-
 int aspace_exec_unfit(pfn_t pfn)
 {
 	const struct frame *frame = frame_at(pfn);
@@ -42,37 +25,13 @@ int aspace_exec_unfit(pfn_t pfn)
 	return direct_map_shared(pfn) ? -EBUSY : 0;
 }
 
-int aspace_exec_queue(pfn_t pfn, int by)
+int aspace_exec_queue(pfn_t pfn)
 {
-	const struct frame *frame = frame_at(pfn);
-	int rc = 0;
+	int rc = frame_at(pfn)->execs == 0 ? mmu_batch_direct(pfn, false) : 0;
 
-	if (by > 0 && frame->execs == 0)
-		rc = mmu_batch_direct(pfn, false);
-	else if (by < 0 && frame->execs == 1)
-		rc = mmu_batch_direct(pfn, true);
 	if (!rc)
-		aspace_exec_count(pfn, by);
+		frame_count_execs(pfn, 1);
 	return rc;
-}
-
-int aspace_exec_over(pfn_t pfn)
-{
-	int rc;
-
-	if (frame_at(pfn)->execs > 0)
-		return aspace_exec_queue(pfn, -1);
-	rc = mmu_batch_direct(pfn, true);
-	if (!rc)
-		nr_exec--;
-	return rc;
-}
-
-/* Writable again, by a section of its own. */
-static bool widen(pfn_t pfn)
-{
-	mmu_batch_begin();
-	return mmu_batch_end(mmu_batch_direct(pfn, true)) == 0;
 }
 
 /* What is done can't be taken back for this: what Xen refuses is tried again frame by frame, then left to a retry. */
@@ -84,18 +43,16 @@ void aspace_exec_release(const uint32_t *pfns, unsigned int nr)
 	if (nr == 0)
 		return;
 	mmu_batch_begin();
-	for (i = 0; i < nr && !rc; i++)
-		rc = aspace_exec_over(_pfn(pfns[i]));
+	for (i = 0; i < nr; i++) {
+		if (frame_at(_pfn(pfns[i]))->execs > 0)
+			frame_count_execs(_pfn(pfns[i]), -1);
+		rc = rc ? rc : mmu_batch_direct(_pfn(pfns[i]), true);
+	}
 	if (mmu_batch_end(rc) == 0)
 		return;
-	for (i = 0; i < nr; i++) {
-		struct frame *frame = frame_at(_pfn(pfns[i]));
-
-		if (frame->execs > 0)
-			aspace_exec_count(_pfn(pfns[i]), -1);
-		if (!(frame->flags & FRAME_PLAIN) && !widen(_pfn(pfns[i])))
-			frame->flags |= FRAME_STUCK;
-	}
+	for (i = 0; i < nr; i++)
+		if (!(frame_at(_pfn(pfns[i]))->flags & FRAME_PLAIN))
+			mmu_batch_widen(_pfn(pfns[i]));
 }
 
 void aspace_leaves_gone(pfn_t l1)
@@ -114,7 +71,7 @@ void aspace_leaves_gone(pfn_t l1)
 		pfn = mfn_to_pfn(pte_mfn(entry));
 		table_store(l1, i, 0);
 		if (frame_at(pfn)->execs > 1)
-			aspace_exec_count(pfn, -1);
+			frame_count_execs(pfn, -1);
 		else
 			pfns[nr++] = (uint32_t)pfn_x(pfn);
 	}

@@ -93,7 +93,7 @@ int range_protect_one(const struct aspace *as, uint64_t va, enum aspace_rights r
 	uint64_t leaf, flags = leaf_flags(va_is_user(va), rights);
 
 	if (rights >= ASPACE_RX || !find(as, va) || walk.upper != PTE_RW ||
-	    (rights == ASPACE_RW && aspace_exec_any()))
+	    (rights == ASPACE_RW && frame_exec_nr > 0))
 		return 1;
 	leaf = table_read(walk.l1, va_index(va, 1));
 	if (!(leaf & PTE_P))

@@ -203,7 +203,7 @@ static int may_write(const struct range_op *op, const struct piece *p)
 	const struct frame *frame;
 	unsigned int i;
 
-	if (op->rights != ASPACE_RW || !aspace_exec_any())
+	if (op->rights != ASPACE_RW || frame_exec_nr == 0)
 		return 0;
 	FOR_SELECTED (i, p) {
 		frame = frame_at(mfn_to_pfn(pte_mfn(l1[i])));
@@ -379,7 +379,7 @@ static int protect_piece(struct range_op *op, struct piece *p)
 	rc = may_write(op, p);
 	if (rc)
 		return rc;
-	if (is_giant(op, p) && !(op->rights == ASPACE_RW && aspace_exec_any()) &&
+	if (is_giant(op, p) && !(op->rights == ASPACE_RW && frame_exec_nr > 0) &&
 	    look_giant(p, op->rights, &l)) {
 		rc = protect_upper(op, p, 3, &l);
 		if (rc > 0)

@@ -179,15 +179,15 @@ int range_exec_going(struct range_op *op, const struct piece *p)
  * Frames that no longer are executable: writable in the direct map, unless another leaf counts. Those whose count is 0 were
  * counted ahead (aspace_rights.c).
  */
-static void widen(struct exec_list *list)
+static void leaves_over(struct exec_list *list)
 {
 	unsigned int i, last = 0;
 
 	for (i = 0; i < list->nr; i++) {
-		struct frame *frame = &frame_table[list->pfn[i]];
+		const struct frame *frame = &frame_table[list->pfn[i]];
 
 		if (frame->execs > 1)
-			frame->execs--;
+			frame_count_execs(_pfn(list->pfn[i]), -1);
 		else
 			list->pfn[last++] = list->pfn[i];
 	}
@@ -204,7 +204,7 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 	if (rc)
 		return rc;
 	for (i = 0; i < n && !rc; i++) {
-		rc = aspace_exec_queue(_pfn(pfns[i]), 1);
+		rc = aspace_exec_queue(_pfn(pfns[i]));
 		if (!rc)
 			op->come->pfn[op->come->nr++] = pfns[i];
 	}
@@ -212,7 +212,7 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 	op->failed = rc != 0;
 	mmu_batch_begin();
 	while (rc && op->come->nr > 0)
-		aspace_exec_count(_pfn(op->come->pfn[--op->come->nr]), -1);
+		frame_count_execs(_pfn(op->come->pfn[--op->come->nr]), -1);
 	return rc;
 }
 
@@ -228,9 +228,9 @@ static int end_section(struct range_op *op, int rc)
 	op->root = INVALID_PFN;
 	op->root_parent = INVALID_PFN;
 	if (end)
-		widen(op->come);
+		leaves_over(op->come);
 	else
-		widen(op->gone);
+		leaves_over(op->gone);
 	op->come->nr = 0;
 	op->gone->nr = 0;
 	return end;

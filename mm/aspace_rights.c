@@ -58,10 +58,10 @@ int range_rw_entries(struct range_op *op, const struct piece *p)
 }
 
 /* Counts back what requests have counted. */
-static void uncount(const struct mmu_batch_room *room, const struct mmu_update *end, uint32_t by)
+static void uncount(const struct mmu_batch_room *room, const struct mmu_update *end, int by)
 {
 	while (end-- > room->requests)
-		frame_table[pfn_x(table_below(end->val))].execs += by;
+		frame_count_execs(table_below(end->val), by);
 }
 
 /*
@@ -91,8 +91,10 @@ static struct mmu_update *ask_nx(struct range_op *op, const struct piece *p,
 				return NULL;
 			}
 			pfn = pfn_x(table_below(leaf));
-			if (unlikely(--frames[pfn].execs == 0))
+			if (unlikely(--frames[pfn].execs == 0)) {
+				frame_exec_nr--;
 				gone->pfn[gone->nr++] = (uint32_t)pfn;
+			}
 			request->ptr = ptr + i * sizeof(uint64_t);
 			request->val = (leaf & LEAF_KEPT) | set;
 			request++;
@@ -117,7 +119,7 @@ static struct mmu_update *ask_x(const struct range_op *op, const struct piece *p
 			continue;
 		frame = &frame_table[pfn_x(table_below(l1[i]))];
 		if ((l1[i] & PTE_RW) || frame->execs == 0) {
-			uncount(room, request, UINT32_MAX);
+			uncount(room, request, -1);
 			return NULL;
 		}
 		frame->execs++;

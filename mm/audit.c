@@ -166,6 +166,17 @@ static void check_plain(struct audit *a)
 	}
 }
 
+/* Whoever asks whether anything is executable at all looks at their number alone. */
+static void check_exec_nr(struct audit *a)
+{
+	uint64_t n, executable = 0;
+
+	for (n = 0; n < frame_table_nr; n++)
+		executable += frame_table[n].kind == FRAME_DATA && frame_table[n].execs > 0;
+	if (frame_exec_nr != executable)
+		audit_broken(a, AUDIT_EXECS, INVALID_PFN, executable, frame_exec_nr);
+}
+
 /* A hold counts in a table of each level below the L4, and in its address space. */
 static void check_holds(struct audit *a)
 {
@@ -227,6 +238,7 @@ uint64_t mm_audit(const struct boot_info *bi, struct audit_report *report)
 	for (n = 0; n < frame_table_nr; n++)
 		check_frame(&a, n);
 	check_plain(&a);
+	check_exec_nr(&a);
 	check_holds(&a);
 	what = frame_alloc_audit(&where);
 	add_what(&a, AUDIT_ALLOC, where, what);

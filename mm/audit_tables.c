@@ -242,6 +242,8 @@ static void check_l4(struct audit *a, const struct aspace *as)
 
 	if (!(frame->flags & (FRAME_PINNED | FRAME_OFFLINE)) && !as->broken)
 		audit_broken(a, AUDIT_PIN, as->l4, FRAME_PINNED, 0);
+	if (!(frame->flags & FRAME_BASE))
+		audit_broken(a, AUDIT_FLAGS, as->l4, FRAME_BASE, frame->flags);
 	for (slot = SLOT_XEN_LAST + 1; slot < TABLE_ENTRIES; slot++) {
 		entry = table_read(as->l4, slot) & LEAF_COMPARED;
 		kernels = table_read(kernel_l4(), slot) & LEAF_COMPARED;

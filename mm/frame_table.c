@@ -2,6 +2,7 @@
 /* The frame table; see <pinion/mm/frame_table.h>. */
 #include <pinion/arch/pte.h>
 #include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
@@ -13,11 +14,22 @@
 struct frame *frame_table;
 uint64_t frame_table_nr;
 uint16_t *frame_plain;
+uint64_t frame_exec_nr;
 static struct frame_run own;
 
 uint64_t frame_table_pages(void)
 {
 	return own.nr;
+}
+
+void frame_count_execs(pfn_t pfn, int by)
+{
+	struct frame *frame = frame_at(pfn);
+
+	ASSERT(frame && frame->kind == FRAME_DATA && (by > 0 || frame->execs > 0));
+	frame_exec_nr -= frame->execs > 0;
+	frame->execs = (uint32_t)((int64_t)frame->execs + by);
+	frame_exec_nr += frame->execs > 0;
 }
 
 static void set_owner(const struct frame_run *run, enum frame_owner owner)

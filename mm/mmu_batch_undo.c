@@ -11,12 +11,10 @@
  */
 #include <pinion/lib/errno.h>
 #include <pinion/lib/panic.h>
-#include <pinion/mm/aspace.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/xen/hypercall.h>
-#include "aspace_internal.h"
 #include "mmu_batch_internal.h"
 
 #define UNDO_TRIES 2
@@ -29,7 +27,7 @@ static void count_back_bulk(struct frame *table, enum mmu_batch_kind kind, uint6
 	else if (kind == MMU_BATCH_UNMAP)
 		table->live = (uint16_t)(table->live + 1 - (leaf & PTE_P));
 	else if (kind == MMU_BATCH_NX)
-		frame_at(table_below(leaf))->execs += (leaf & PTE_NX) ? 1U : UINT32_MAX;
+		frame_count_execs(table_below(leaf), (leaf & PTE_NX) ? 1 : -1);
 }
 
 /* Request @at of @seg won't be done after all, or has been undone. */
@@ -121,9 +119,9 @@ static void leaf_stuck(const struct seg *seg, uint64_t kept, uint64_t lost)
 	if (now == was)
 		return;
 	if (now)
-		aspace_exec_count(table_below(kept), 1);
+		frame_count_execs(table_below(kept), 1);
 	if (was && !(seg->kind == SEG_BULK && seg->bulk == MMU_BATCH_NX))
-		aspace_exec_count(table_below(lost), -1);
+		frame_count_execs(table_below(lost), -1);
 	if (was && was->execs == 0 && !(was->flags & FRAME_PLAIN))
 		was->flags |= FRAME_STUCK;
 }
@@ -225,7 +223,7 @@ static void leaf_lost(uint64_t leaf)
 
 	if (!frame)
 		return;
-	aspace_exec_count(table_below(leaf), -1);
+	frame_count_execs(table_below(leaf), -1);
 	if (frame->execs == 0)
 		frame->flags |= FRAME_STUCK;
 }
@@ -386,26 +384,25 @@ void mmu_batch_quarantine(pfn_t pfn)
 	quarantine(mmu_batch_this(), frame_at(pfn));
 }
 
-static bool is_base(pfn_t table)
+bool mmu_batch_widen(pfn_t pfn)
 {
-	const struct aspace *as = aspace_first();
-
-	while (as && !pfn_eq(as->l4, table))
-		as = as->next;
-	return as;
+	mmu_batch_begin();
+	if (mmu_batch_end(mmu_batch_direct(pfn, true)) == 0)
+		return true;
+	frame_at(pfn)->flags |= FRAME_STUCK;
+	return false;
 }
 
-/* A data frame is writable again; one that its owner has given back since is free. */
-static bool widen(pfn_t pfn)
+/* A stuck data frame is writable again; one that its owner has given back since is free. */
+static bool recover_data(pfn_t pfn)
 {
 	bool given_back = frame_at(pfn)->owner == OWNER_QUARANTINE;
-	int rc;
 
-	mmu_batch_begin();
-	rc = mmu_batch_end(mmu_batch_direct(pfn, true));
-	if (!rc && given_back)
+	if (!mmu_batch_widen(pfn))
+		return false;
+	if (given_back)
 		frame_free(pfn, 0);
-	return rc == 0;
+	return true;
 }
 
 /* A table in quarantine that nothing links and nobody holds leaves like any other; an L4 with its address space. */
@@ -415,8 +412,8 @@ static bool recover(pfn_t table)
 	int rc = 0;
 
 	if (frame->kind == FRAME_DATA)
-		return (frame->flags & FRAME_STUCK) && widen(table);
-	if (frame->parents > 0 || frame->holds > 0 || is_base(table))
+		return (frame->flags & FRAME_STUCK) && recover_data(table);
+	if (frame->parents > 0 || frame->holds > 0 || (frame->flags & FRAME_BASE))
 		return false;
 	mmu_batch_begin();
 	if (frame->flags & FRAME_PINNED)

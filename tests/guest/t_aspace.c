@@ -45,7 +45,7 @@ TEST(aspace, aspace_create,
 		else
 			CHECK_EQ(entry & ~PTE_AD, table_read(kernel_aspace.l4, slot) & ~PTE_AD);
 	}
-	CHECK_EQ(frame_at(as.l4)->flags, FRAME_OFFLINE);
+	CHECK_EQ(frame_at(as.l4)->flags, FRAME_OFFLINE | FRAME_BASE);
 	CHECK(aspace_first() == &as && as.next == &kernel_aspace);
 	CHECK_RC(aspace_query(&as, (uintptr_t)&info, &info), 0);
 	CHECK(info.mapped && info.writable && !info.executable && !info.user && !info.shared);
@@ -178,7 +178,7 @@ TEST(aspace, aspace_pin_refused,
 	CHECK(aspace_activate(&as) < 0);
 	CHECK(aspace_current() == &kernel_aspace);
 	CHECK(!as.broken);
-	CHECK_EQ(frame_at(as.l4)->flags, FRAME_OFFLINE);
+	CHECK_EQ(frame_at(as.l4)->flags, FRAME_OFFLINE | FRAME_BASE);
 	CHECK_EQ(
 		probe_store64(direct_va(table_of(&as, VA, 1)), table_read(table_of(&as, VA, 1), 0)),
 		0);

@@ -154,6 +154,9 @@ TEST(audit, audit_frames, "a frame's kind, owner and flags are held against what
 	play.l1->flags = FRAME_QUEUED;
 	play_only(AUDIT_FLAGS, play.table[1], 0, FRAME_QUEUED);
 	play.l1->flags = 0;
+	frame_at(play.as.l4)->flags = FRAME_PINNED;
+	play_only(AUDIT_FLAGS, play.as.l4, FRAME_BASE, FRAME_PINNED);
+	frame_at(play.as.l4)->flags = FRAME_PINNED | FRAME_BASE;
 	play_tear_down();
 	REQUIRE(frame_alloc(0, OWNER_TEST, &play.data) == 0);
 	data = frame_at(play.data);

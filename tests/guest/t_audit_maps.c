@@ -67,7 +67,8 @@ TEST(audit, audit_wx_upper, "rights are those of all levels together", .needs = 
 
 /* One too few, and the frame becomes writable while it still runs. */
 TEST(audit, audit_execs,
-     "a wrong count of executable leaves, and an L1 that does not say it has some")
+     "a wrong count of executable leaves, or of frames that have some, and an L1 that does not say "
+     "it has some")
 {
 	struct frame *data, *l1;
 	pfn_t table;
@@ -84,6 +85,9 @@ TEST(audit, audit_execs,
 	data->execs = 2;
 	play_only(AUDIT_EXECS, play.data, 1, 2);
 	data->execs = 1;
+	frame_exec_nr++;
+	play_only(AUDIT_EXECS, INVALID_PFN, 1, 2);
+	frame_exec_nr--;
 	l1->flags &= (uint8_t)~FRAME_EXEC;
 	play_only(AUDIT_EXEC_FLAG, table, FRAME_EXEC, 0);
 	l1->flags |= FRAME_EXEC;

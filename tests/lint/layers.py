@@ -9,6 +9,8 @@ Who may know whom, checked on #include lines: `layers.py < list of files`, from 
     build can put its own machine behind them. KINDS say what a number means and do nothing: who
     speaks of frames or entries at all speaks by them. The kernel knows nothing of tests/.
 
+Inside mm the batch serves what is above it and knows none of that (ABOVE_BATCH).
+
 Page tables change through the batch alone: the calls that change them stand in TABLE_CALLERS, whose reasons
 are in mmu_batch.h.
 
@@ -30,6 +32,8 @@ MAY_KNOW = {
 MM_DOORS = {'hypercall.h', 'probe.h', 'va_base.h', 'cpu.h'}
 KINDS = {'include/pinion/mm/frames.h', 'include/pinion/arch/pte.h'}
 MM_HANDED = {'include/pinion/boot/boot_info.h'}
+
+ABOVE_BATCH = ('aspace', 'planner', 'mmu_map', 'vmap', 'ptdump', 'audit')
 
 TABLE_CALLERS = {
     'mm/mmu_batch_send.c', 'mm/mmu_batch_undo.c', 'mm/mmu_batch_one.c', 'mm/pmap.c', 'mm/p2m_boot.c',
@@ -74,6 +78,8 @@ def complaint(includer, quote, name):
         return None
     else:
         theirs = layer_of(target)
+    if includer.startswith('mm/mmu_batch') and os.path.basename(name).startswith(ABOVE_BATCH):
+        return f'the batch must not know what is above it: includes {name}'
     if theirs in MAY_KNOW[own] or theirs is None or (target in KINDS and own != 'lib'):
         return None
     if own == 'mm' and (target in MM_HANDED or (theirs in ('xen', 'arch')

@@ -41,14 +41,14 @@ enum audit_fact {
 	/* Frames */
 	AUDIT_KIND,  /* the P2M has RAM where the frame table has a frame, and only there */
 	AUDIT_OWNER, /* what is not free is somebody's */
-	AUDIT_FLAGS, /* no flag that its kind does not have, or that belongs to an open section */
-	AUDIT_M2P,   /* m2p(p2m(pfn)) == pfn */
+	AUDIT_FLAGS, /* no flag that its kind does not have, or that belongs to an open section; an L4 in use says so */
+	AUDIT_M2P,	      /* m2p(p2m(pfn)) == pfn */
 	AUDIT_DIRECT_MFN,     /* the direct map has exactly the P2M's frame there */
 	AUDIT_DIRECT_RIGHTS,  /* writable as the frame table says, never executable */
 	AUDIT_TABLE_WRITABLE, /* no leaf lets a table be written */
 	AUDIT_WX,	      /* not writable through one address and executable through another */
 	AUDIT_PLAIN,	      /* plain frames of each run of 512 */
-	AUDIT_EXECS,	      /* executable leaves that map it */
+	AUDIT_EXECS,	      /* executable leaves that map it; frames that have any */
 	AUDIT_EXEC_FLAG,      /* an L1 with such leaves says so */
 	AUDIT_FOREIGN_FLAG,   /* an L1 with frames that are not ours says so */
 	AUDIT_FREE_MAPPED,    /* a free frame is in the direct map and nowhere else */

@@ -57,6 +57,7 @@ enum frame_owner {
 /* flags */
 #define FRAME_PINNED	0x01 /* has a pin of its own */
 #define FRAME_FREE_HEAD 0x02 /* FRAME_FREE: the first of a block, which is in a list */
+#define FRAME_BASE	0x02 /* FRAME_TABLE, L4: an address space's, and goes with it alone */
 #define FRAME_POISONED	0x80 /* FRAME_FREE: holds the pattern (mm/frame_poison.c) */
 #define FRAME_PLAIN	0x04 /* FRAME_DATA: writable in the direct map; may become a table */
 #define FRAME_STUCK \
@@ -151,6 +152,15 @@ static inline void frame_set_plain(uint64_t pfn, bool plain)
 	else
 		frame->flags = (uint8_t)(frame->flags & ~FRAME_PLAIN);
 }
+
+/*
+ * How many frames are executable through any leaf, the kernel's own text aside: whether anything is can be seen without
+ * a look at each. Whoever counts a frame's execs to 0, or from it, says so here, or counts with frame_count_execs().
+ */
+extern uint64_t frame_exec_nr;
+
+/* @by more (less, if negative) leaves map the data frame @pfn executable. */
+void frame_count_execs(pfn_t pfn, int by);
 
 /* The entry of @pfn, or NULL if it has none. */
 static inline struct frame *frame_at(pfn_t pfn)

@@ -250,6 +250,12 @@ bool mmu_batch_sync(void);
 void mmu_batch_quarantine(pfn_t pfn);
 
 /*
+ * Data frame @pfn, whom nothing executes any more, is writable in the direct map again, by a section of its own. Returns
+ * whether it is: one that Xen refuses is FRAME_STUCK, and mmu_batch_retry_quarantine() tries again. => no section is open
+ */
+bool mmu_batch_widen(pfn_t pfn);
+
+/*
  * Tries once more to make plain memory of each frame in quarantine. Returns how many are left; those
  * recovered are free again. => no section is open
  */
