@@ -130,7 +130,9 @@ static void fill_info_domu(const struct plan *plan, struct start_info *si)
 	si->store_evtchn = plan->config->store_evtchn;
 	si->console.domU.mfn = mfn_of(plan, plan->console);
 	si->console.domU.evtchn = plan->config->console_evtchn;
-	si->mod_len = plan->module_pages * PAGE_SIZE; /* whole pages */
+	/* alloc_segment's length of bytes for a mapped one, of pages for one that is not (xc_dom_build_image()) */
+	si->mod_len = plan->config->image->module_unmapped ? plan->module_pages * PAGE_SIZE
+							   : plan->config->module_size;
 }
 
 static void fill_info(const struct plan *plan)
