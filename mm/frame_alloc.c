@@ -294,8 +294,11 @@ static const char *audit_block(uint64_t n, pfn_t *where)
 	return NULL;
 }
 
-/* One list, of at most @most blocks. Adds how many it has to *@blocks. */
-static const char *audit_list(unsigned int order, uint64_t most, uint64_t *blocks, pfn_t *where)
+/*
+ * One list. Adds how many blocks it has to *@blocks. It ends: a block that came a second time would have another one
+ * before it than the first time, or none.
+ */
+static const char *audit_list(unsigned int order, uint64_t *blocks, pfn_t *where)
 {
 	uint32_t prev = FRAME_NIL, n;
 
@@ -305,8 +308,7 @@ static const char *audit_list(unsigned int order, uint64_t most, uint64_t *block
 			return "a block in a list is not free, or of another order";
 		if (frame_table[n].prev != prev)
 			return "a list is not linked both ways";
-		if (++*blocks > most)
-			return "a list has no end, or a block twice";
+		++*blocks;
 	}
 	return NULL;
 }
@@ -341,7 +343,7 @@ const char *frame_alloc_audit(pfn_t *where)
 		sum += nr;
 	}
 	for (order = 0; order <= FRAME_ORDER_MAX && !why; order++)
-		why = audit_list(order, blocks, &listed, where);
+		why = audit_list(order, &listed, where);
 	if (!why)
 		why = audit_reserve(reserved, where);
 	if (why)

@@ -123,3 +123,65 @@ RAW_TEST(audit, audit_early_twice, "early: a free range that is the image's is f
 	}
 	clean();
 }
+
+/* The audit told of another start of day: a boot_info that says so. */
+static struct boot_info told;
+
+/* Xen lets no table be written, so this can only be a wrong record; but the direct map is built after it. */
+TEST(audit, audit_early_table, "early: a page that is called a table, and lets write, is found",
+     .phase = TEST_EARLY)
+{
+	pfn_t next;
+
+	told = *boot_info();
+	next = pfn_add(told.tables.start, told.tables.nr);
+	told.tables.nr++;
+	CHECK_EQ(mm_audit(&told, &report), 1);
+	CHECK_EQ(report.first[0].fact, AUDIT_TABLE_WRITABLE);
+	CHECK_EQ(pfn_x(report.first[0].pfn), pfn_x(next));
+	CHECK_EQ(report.first[0].found & ~report.first[0].expected, PTE_RW);
+	clean();
+}
+
+/* Where the way to a leaf is lost, nothing is mapped: each free page of the mapped pool is missed, and nothing else. */
+TEST(audit, audit_early_path, "early: free pages that the tables don't lead to are found",
+     .phase = TEST_EARLY)
+{
+	struct frame_run run;
+	pfn_t first = INVALID_PFN;
+	uint64_t free = 0;
+	bool mapped;
+	unsigned int i;
+
+	for (i = 0; boot_alloc_range(i, &run, &mapped); i++) {
+		if (mapped && run.nr && pfn_eq(first, INVALID_PFN))
+			first = run.start;
+		free += mapped ? run.nr : 0;
+	}
+	told = *boot_info();
+	told.tables.nr = 1;
+	CHECK_EQ(mm_audit(&told, &report), free);
+	CHECK_EQ(report.first[0].fact, AUDIT_BOOT_ALLOC);
+	CHECK_EQ(pfn_x(report.first[0].pfn), pfn_x(first));
+	CHECK_EQ(report.first[0].expected, 1);
+	CHECK_EQ(report.first[0].found, 0);
+	clean();
+}
+
+/* All frames of a page of Xen's list may have moved out of a hole: then the tree has no use for it, and it is free. */
+TEST(audit, audit_early_list_free, "early: a page of the mfn_list that is no leaf may be free",
+     .phase = TEST_EARLY)
+{
+	uint64_t among = 0;
+	struct frame_run run;
+	bool mapped;
+	unsigned int i;
+
+	told = *boot_info();
+	told.mfn_list.nr = pfn_x(told.region_end) - pfn_x(told.mfn_list.start);
+	for (i = 0; boot_alloc_range(i, &run, &mapped); i++)
+		if (mapped && pfn_x(run.start) > pfn_x(told.mfn_list.start))
+			among += run.nr;
+	CHECK(among > 0);
+	CHECK_EQ(mm_audit(&told, &report), 0);
+}

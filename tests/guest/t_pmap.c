@@ -14,6 +14,7 @@
 #include <pinion/mm/layout.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/pmap.h>
+#include <pinion/xen/hypercall.h>
 #include "suite.h"
 
 /* A page of the suite's own, with one mapping more than the window gives it. */
@@ -146,6 +147,120 @@ TEST(pmap, pmap_allocates_nothing, "mapping and unmapping take no frame", .phase
 		pmap_unmap(pmap_map(page_mfn(), PMAP_READ_WRITE));
 	CHECK_EQ(boot_alloc_free(), boot_frames);
 	CHECK_EQ(kernel_p2m.pages, p2m_pages);
+}
+
+/* What is mapped there would be lost, and its user's next access fault. */
+TEST(pmap, pmap_close_in_use, "the window does not close on a slot that is in use",
+     .phase = TEST_EARLY)
+{
+	char *va = pmap_map(page_mfn(), PMAP_READ_WRITE);
+	const char *message = EXPECT_PANIC(CHECK_EQ(pmap_close(boot_info()), 0));
+
+	CHECK(message && strcmp(message, "pmap_close: slots 0x1 are in use") == 0);
+	*va = 1;
+	pmap_unmap(va);
+}
+
+/* A copy of what is known of start of day, for those who read it there. */
+static struct boot_info told;
+
+/* An entry of start of day's live tables. */
+static void set_entry(unsigned int level, uint64_t value)
+{
+	maddr_t where = _maddr(0);
+	struct mmu_update request = { .val = value };
+
+	CHECK_EQ(boot_table_entry(&told, PMAP_BASE, level, &where, NULL), 0);
+	request.ptr = maddr_x(where) | MMU_NORMAL_PT_UPDATE;
+	CHECK_EQ(hypercall_mmu_update(&request, 1, NULL, DOMID_SELF), 0);
+}
+
+static void page_protect(uint64_t flags)
+{
+	CHECK_EQ(hypercall_update_va_mapping((uintptr_t)page, pte_make(page_mfn(), flags),
+					     UVMF_INVLPG),
+		 0);
+}
+
+/* With an L2 there already the window is one entry of it, and its own L2 waits unused. */
+static void open_below(void)
+{
+	uint64_t entry = 0, *va;
+
+	REQUIRE(pmap_open(&told) == 0);
+	CHECK_EQ(boot_table_entry(&told, PMAP_BASE, 2, NULL, &entry), 0);
+	CHECK_EQ(pte_mfn(entry).mfn, boot_mfn(&told, pmap_table(0)).mfn);
+	va = pmap_map(boot_mfn(&told, told.l4), PMAP_READ_ONLY);
+	CHECK_EQ(va[SLOT_IMAGE], *((uint64_t *)boot_va(told.l4) + SLOT_IMAGE));
+	pmap_unmap(va);
+	/* Whoever is there already is not pushed out. */
+	CHECK_EQ(pmap_open(&told), -EBUSY);
+	CHECK_EQ(pmap_close(&told), 0);
+	CHECK_EQ(boot_table_entry(&told, PMAP_BASE, 2, NULL, &entry), 0);
+	CHECK_EQ(entry, 0);
+}
+
+/*
+ * A boot region of more than 1 GiB (a large boot module) reaches into the window's GiB: an L2 is there. It is played by a
+ * page of the suite's, which the record of start of day then calls one of its tables.
+ */
+TEST(pmap, pmap_large_region, "beside a boot region of more than 1 GiB the window opens as well",
+     .phase = TEST_EARLY)
+{
+	const struct boot_info *bi = boot_info();
+
+	memset(page, 0, sizeof(page));
+	told = *bi;
+	REQUIRE(pmap_close(bi) == 0);
+	page_protect(PTE_KERNEL_RO);
+	set_entry(3, pte_make(page_mfn(), PTE_LINK));
+	/* Not known as one of start of day's: not to be read. */
+	CHECK_EQ(pmap_open(&told), -EINVAL);
+	told.tables.start = boot_va_pfn(page);
+	told.tables.nr = pfn_x(bi->tables.start) + bi->tables.nr - pfn_x(told.tables.start);
+	open_below();
+	set_entry(3, 0);
+	page_protect(PTE_KERNEL_RW);
+	CHECK_EQ(pmap_open(bi), 0);
+	CHECK(pmap_map(page_mfn(), PMAP_READ_WRITE) == (void *)PMAP_BASE);
+	pmap_unmap((void *)PMAP_BASE);
+}
+
+/* Tables are read where start of day maps them; what is elsewhere, or nothing, is told. */
+TEST(pmap, boot_tables_walk, "the walk of start of day's tables ends where they end",
+     .phase = TEST_EARLY)
+{
+	const struct boot_info *bi = boot_info();
+	uint64_t entry = 1;
+	maddr_t where = _maddr(0);
+
+	CHECK_EQ(boot_table_entry(bi, (uintptr_t)page, 1, &where, &entry), 0);
+	CHECK_EQ(pte_mfn(entry).mfn, page_mfn().mfn);
+	CHECK_EQ(maddr_x(where) & PAGE_OFFSET_MASK, va_index((uintptr_t)page, 1) * 8);
+	/* Nothing in the L4, and nothing in an L3 of theirs. */
+	CHECK_EQ(boot_table_entry(bi, VMAP_BASE, 4, NULL, &entry), 0);
+	CHECK_EQ(entry, 0);
+	entry = 7;
+	CHECK_EQ(boot_table_entry(bi, VMAP_BASE, 3, &where, &entry), -ENOENT);
+	CHECK_EQ(boot_table_entry(bi, VIRT_BASE - 1, 1, &where, &entry), -ENOENT);
+	/* The window's L2 is the kernel's, linked by itself. */
+	CHECK_EQ(boot_table_entry(bi, PMAP_BASE, 2, &where, &entry), -EINVAL);
+	CHECK_EQ(boot_table_entry(bi, PMAP_BASE, 1, &where, &entry), -EINVAL);
+	CHECK_EQ(entry, 7);
+}
+
+/* Its L4 leads nowhere: no start of day that Xen makes, and none that the window could be linked into. */
+TEST(pmap, pmap_no_tables, "where there is no L3 for it the window does not open",
+     .phase = TEST_EARLY)
+{
+	char *va;
+
+	told = *boot_info();
+	told.l4 = boot_va_pfn(page);
+	memset(page, 0, sizeof(page));
+	CHECK_EQ(pmap_open(&told), -ENOENT);
+	va = pmap_map(page_mfn(), PMAP_READ_ONLY);
+	pmap_unmap(va);
 }
 
 TEST(pmap, pmap_closed, "once there is a direct map, using the window is a bug, and caught")
