@@ -64,7 +64,7 @@ def outcomes(text, numbers):
              for number, digest, letters in _LINE.findall(text)}
     end = _END.search(text)
     if not end or int(end[1]) != len(numbers) or len(found) != len(numbers):
-        said = [line for line in text.split('\n') if line.startswith(('# trace_replay', 'panic'))]
+        said = [line for line in text.split('\n') if line.startswith(('model:', '# model:', '# trace_replay', 'panic'))]
         raise Cut((said or ['it ended early'])[0], text, found, next((n for n in numbers if n not in found), numbers[-1]))
     return found
 

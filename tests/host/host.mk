@@ -29,7 +29,7 @@ HOST_SRC_memory_map := boot/memory_map.c
 HOST_MODEL_TESTS := model_types model_tables model_entry model_update model_va model_random model_ext model_segment model_call \
 	model_check model_memory model_maps model_calls
 HOST_TESTS += $(HOST_MODEL_TESTS) domain
-$(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_SRC_$(t) := tests/host/model_kit.c))
+$(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_SRC_$(t) := tests/host/model_kit.c tests/host/model_errnos.c))
 HOST_SRC_model_entry += arch/x86/pte.c
 $(foreach t,$(HOST_MODEL_TESTS),$(eval HOST_MODEL_$(t) := y))
 HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c \
@@ -37,7 +37,7 @@ HOST_SRC_p2m := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c tests/guest/p2m_random.c
 HOST_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2p.c \
 	boot/memory_map.c tests/host/machine.c tests/host/p2m_pool.c
 HOST_SRC_elf := tests/model/elf.c
-HOST_SRC_domain := boot/start_info.c tests/host/domain_kit.c
+HOST_SRC_domain := boot/start_info.c tests/host/domain_kit.c tests/host/model_errnos.c
 HOST_MODEL_domain := yes
 
 include tests/host/vm.mk
@@ -107,8 +107,10 @@ HOST_PROGRAMS := $(HOST_TESTS:%=$(B)/host/san/test_%) $(HOST_PLAIN_TESTS:%=$(B)/
 .PHONY: check-host
 check-host: $(HOST_PROGRAMS) $(VM_PROGRAMS) ## the kernel on a model of Xen, and unit tests, on this machine
 	$(Q)mkdir -p $(B)/logs
-	$(Q)python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
+	$(Q)rm -f $(B)/logs/errnos
+	$(Q)MODEL_ERRNOS=$(B)/logs/errnos python3 tests/host/run.py --seconds $(HOST_SECONDS) --logs $(B)/logs \
 		--count host.count $(call VM_RUNS,vm) $(filter-out $(VM_PROGRAMS),$^)
+	$(Q)tests/host/errnos.py $(B)/logs/errnos
 
 # Counters of an earlier run would be added to.
 COV_PROGRAMS := $(HOST_TESTS:%=$(B)/host/cov/test_%) $(VM_TESTS:%=$(B)/host/vmcov/test_%)

@@ -195,7 +195,7 @@ long kit_updates(struct kit *kit, unsigned int n, uint32_t foreigndom, uint32_t 
 	long rc;
 
 	memcpy(kit->mem + (DONE_VA - KIT_VA), &said, sizeof(said));
-	rc = model_mmu_update(&kit->m, args);
+	rc = model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args);
 	memcpy(done, kit->mem + (DONE_VA - KIT_VA), sizeof(*done));
 	return rc;
 }

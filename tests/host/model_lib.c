@@ -7,9 +7,10 @@
 #include <pinion/lib/print.h>
 #include <pinion/lib/printf.h>
 
-/* The libc's. */
+/* The libc's; and vm_machine.c's: the machine ends. */
 long write(int fd, const void *bytes, size_t n);
 __noreturn void abort(void);
+__noreturn void vm_model_panic(const char *why);
 
 void console_write(const char *s, size_t n)
 {
@@ -20,11 +21,11 @@ void console_write(const char *s, size_t n)
 void panic_at(const char *file, int line, const char *fmt, ...)
 {
 	char text[256];
+	int n = snprintf(text, sizeof(text), "%s:%d: ", file, line);
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
 	va_end(ap);
-	print("the model: %s:%d: %s\n", file, line, text);
-	abort();
+	vm_model_panic(text);
 }

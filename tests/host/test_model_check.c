@@ -196,6 +196,7 @@ static void test_model(void **state)
 	CORRUPT(m->ldt_ents, 8 ^ 8193);
 	CORRUPT(m->old_partial, 1);
 	CORRUPT(m->in_multicall, 1);
+	CORRUPT(m->wrong.answer, 1);
 	CORRUPT(m->nr_regions, MODEL_REGIONS + 1);
 	CORRUPT(m->flush_clock, m->flush_clock); /* back to 0 */
 }

@@ -212,6 +212,44 @@ static void test_shared_frame(void **state)
 	kit_free(kit);
 }
 
+/* The same -EACCES comes from every operation that may have to look at such an entry, and each time nothing is kept. */
+static void test_shared_frame_ways(void **state)
+{
+	static const unsigned int updates[] = { MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_PRESERVE_AD,
+						MMU_PT_UPDATE_NO_TRANSLATE };
+	const uint64_t cached = pte_make(KIT_SHARED, LEAF | PTE_PCD);
+	struct kit *kit = kit_new(&kit_dom0);
+	const mfn_t l4 = kit_page(kit), l3 = kit_page(kit), l2 = kit_page(kit), l1 = kit_page(kit);
+	const mfn_t tables[] = { l1, l2, l3, l4 };
+	uint32_t done;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(updates); i++) {
+		kit_request(kit, 0, kit_ptr(kit->l1, 3) | updates[i], cached);
+		assert_int_equal(kit_updates(kit, 1, DOMID_SELF, &done), -EACCES);
+	}
+	assert_int_equal(kit_call(kit, __HYPERVISOR_update_va_mapping, 0x3000, cached, 0, 0),
+			 -EACCES);
+	assert_int_equal(kit_call(kit, __HYPERVISOR_update_va_mapping_otherdomain, 0x3000, cached,
+				  0, DOMID_SELF),
+			 -EACCES);
+	*kit_pte(kit, l1, 9) = cached;
+	kit_set(kit, l2, 0, l1, LINK);
+	kit_set(kit, l3, 0, l2, LINK);
+	kit_set(kit, l4, 0, l3, LINK);
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		assert_int_equal(
+			kit_ext(kit, MMUEXT_PIN_L1_TABLE + (unsigned int)i, mfn_x(tables[i]), 0),
+			-EACCES);
+	assert_int_equal(kit_ext(kit, MMUEXT_NEW_BASEPTR, mfn_x(l4), 0), -EACCES);
+	assert_int_equal(kit_ext(kit, MMUEXT_NEW_USER_BASEPTR, mfn_x(l4), 0), -EACCES);
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		EXPECT_FRAME(kit, tables[i], 1, MODEL_NONE, 0);
+	EXPECT_FRAME(kit, KIT_SHARED, 1, MODEL_WRITABLE, 1);
+	kit_check(kit);
+	kit_free(kit);
+}
+
 /* L1TF: non-present entries that crash the guest, at each level, by each way; and those that do not. */
 static void test_l1tf(void **state)
 {
@@ -330,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_mmio_promoted),
 		cmocka_unit_test(test_foreign_frames),
+		cmocka_unit_test(test_shared_frame_ways),
 		cmocka_unit_test(test_shared_frame),
 		cmocka_unit_test(test_l1tf),
 		cmocka_unit_test(test_mod_leaf),

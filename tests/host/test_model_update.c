@@ -184,7 +184,7 @@ static void test_pointers(void **state)
 			*kit_pte(kit, kit->l1, 40 + at) = 0;
 		}
 		kit_frame(kit, kit->data)->count = 2;
-		assert_int_equal(model_mmu_update(m, args), cases[i].want);
+		assert_int_equal(model_hypercall(m, __HYPERVISOR_mmu_update, args), cases[i].want);
 		assert_int_equal(kit_frame(kit, kit->data)->count,
 				 (uint32_t)cases[i].count > 1 ? 4 : 2);
 	}
@@ -359,7 +359,8 @@ static void test_restart(void **state)
 		kit_request(kit, 1, PTR_OF(kit->l2, 10, 0), pte_make(a, LINK));
 		kit_request(kit, 2, PTR_OF(kit->l2, 10, 0), 0);
 		args[2] = with_pdone ? BUF(2 * sizeof(struct mmu_update)) : 0;
-		assert_int_equal(model_mmu_update(&kit->m, args), with_pdone ? -EINVAL : 0);
+		assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args),
+				 with_pdone ? -EINVAL : 0);
 		if (!with_pdone)
 			EXPECT_FRAME(kit, a, 1, MODEL_L1, 0);
 	}
@@ -368,7 +369,7 @@ static void test_restart(void **state)
 	args[0] = 0;
 	args[1] = MODEL_PREEMPTED;
 	args[3] = UINT32_MAX - 4;
-	assert_int_equal(model_mmu_update(&kit->m, args), -5);
+	assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args), -5);
 
 	/* A count that is marked as begun anew goes on from what pdone has, if that is to be read. */
 	kit_request(kit, 0, PTR_OF(kit->data, 0, 0), 1);
@@ -378,15 +379,15 @@ static void test_restart(void **state)
 	args[1] = MODEL_PREEMPTED | 1;
 	args[2] = BUF(1000);
 	args[3] = DOMID_SELF;
-	assert_int_equal(model_mmu_update(&kit->m, args), 0);
+	assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args), 0);
 	assert_int_equal(kit->mem[1000], 42);
 	args[2] = XEN_VA;
-	assert_int_equal(model_mmu_update(&kit->m, args), 0);
+	assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args), 0);
 	args[2] = 0;
-	assert_int_equal(model_mmu_update(&kit->m, args), 0);
+	assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args), 0);
 	args[1] = MODEL_PREEMPTED;
 	args[3] = 1; /* no such domain, and so no result of Xen's own */
-	assert_int_equal(model_mmu_update(&kit->m, args), -ESRCH);
+	assert_int_equal(model_hypercall(&kit->m, __HYPERVISOR_mmu_update, args), -ESRCH);
 	kit_free(kit);
 }
 

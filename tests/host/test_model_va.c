@@ -12,7 +12,7 @@ static long uva(struct kit *kit, uint64_t va, uint64_t pte, uint64_t flags)
 {
 	const uint64_t args[6] = { va, pte, flags };
 
-	return model_update_va_mapping(&kit->m, args);
+	return model_hypercall(&kit->m, __HYPERVISOR_update_va_mapping, args);
 }
 
 /* update_va_mapping finds the leaf by the address, and only in an L1; low bits of the address are nothing. */
@@ -100,6 +100,7 @@ static void test_uva_other(void **state)
 		{ 0, { KIT_HEAP }, -ESRCH, -EPERM },	    { 1, { KIT_HEAP }, -ESRCH, -ESRCH },
 		{ 7, { KIT_HEAP }, -ESRCH, -ESRCH },
 	};
+	static const uint64_t bad_bitmap = UVMF_INVLPG | UVMF_MULTI | 0x1230;
 
 	(void)state;
 	for (int dom0 = 0; dom0 < 2; dom0++) {
@@ -110,11 +111,16 @@ static void test_uva_other(void **state)
 						   UVMF_INVLPG, cases[i].domid };
 
 			kit->flushes_va = 0;
-			assert_int_equal(model_update_va_mapping_otherdomain(&kit->m, args),
+			assert_int_equal(model_hypercall(&kit->m,
+							 __HYPERVISOR_update_va_mapping_otherdomain,
+							 args),
 					 dom0 ? cases[i].dom0 : cases[i].domu);
 			assert_int_equal(kit->flushes_va, !(dom0 ? cases[i].dom0 : cases[i].domu));
 			assert_int_equal(uva(kit, 0x3000, 0, 0), 0);
 		}
+		assert_int_equal(kit_call(kit, __HYPERVISOR_update_va_mapping_otherdomain, 0x3000,
+					  0, bad_bitmap, DOMID_SELF),
+				 -EFAULT);
 		EXPECT_FRAME(kit, kit->l4, 3, MODEL_L4, 2);
 		kit_free(kit);
 	}

@@ -74,6 +74,9 @@ struct vm {
 
 extern struct vm *vm;
 
+/* vm_machine.c: the model's panic(), of @why (model_lib.c). */
+__noreturn void vm_model_panic(const char *why);
+
 /* vm_tlb.c */
 
 /* @access: PF_WRITE, PF_FETCH, or 0. */

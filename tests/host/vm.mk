@@ -19,7 +19,7 @@ VM_KERNEL := $(wildcard arch/x86/*.[cS] boot/*.c lib/*.c mm/*.c xen/*.c) boot/en
 VM_KERNEL := $(filter-out boot/pvh.c arch/x86/serial.c,$(VM_KERNEL)) tests/host/image/hooks.c
 VM_SUITE := $(wildcard tests/guest/*.c)
 VM_XEN := $(wildcard tests/model/*.c lib/*.c) tests/host/model_lib.c
-VM_HOST := $(wildcard tests/host/vm_*.c)
+VM_HOST := $(wildcard tests/host/vm_*.c) tests/host/model_errnos.c
 VM_WRAP := frame_alloc frame_alloc_reserved boot_alloc_page boot_alloc_run
 
 VM_CFLAGS := -std=gnu11 -g -fPIE -fdata-sections -fno-strict-aliasing -fno-omit-frame-pointer \

@@ -109,16 +109,27 @@ static void say(const char *line)
 	fflush(stdout);
 }
 
+/* The model is not to be believed from here on. */
+static __noreturn void disbelieve(const char *why)
+{
+	say(why);
+	if (!vm || !vm->running)
+		abort();
+	vm_exit(MACHINE_KILLED, why);
+}
+
 void machine_check(void)
 {
-	if (model_check(&vm->model, say) == 0)
-		return;
-	if (!vm->running) {
-		printf("# the model's invariants are broken\n");
-		fflush(stdout);
-		abort();
-	}
-	vm_exit(MACHINE_KILLED, "the model's invariants are broken");
+	if (model_check(&vm->model, say))
+		disbelieve("the model's invariants are broken");
+}
+
+void vm_model_panic(const char *why)
+{
+	static char said[256];
+
+	snprintf(said, sizeof(said), "%s", why);
+	disbelieve(said);
 }
 
 static void complete(struct machine_config *c)

@@ -14,12 +14,13 @@
 #include <pinion/lib/panic.h>
 #include <pinion/lib/print.h>
 #include <pinion/lib/string.h>
+#include "errnos.h"
 #include "internal.h"
 
 /* What a debug build leaves of an entry. */
 #define SPOILED 0xaa
 
-static long dispatch(struct model *m, unsigned int nr, const uint64_t *args)
+static long run(struct model *m, unsigned int nr, const uint64_t *args)
 {
 	switch (nr) {
 	case __HYPERVISOR_mmu_update:
@@ -45,6 +46,19 @@ static long dispatch(struct model *m, unsigned int nr, const uint64_t *args)
 	}
 }
 
+/* An answer is a request's, which has been looked at where it was given, or the call's own. */
+static long dispatch(struct model *m, unsigned int nr, const uint64_t *args)
+{
+	uint32_t command = MODEL_THE_CALL;
+	long rc;
+
+	m->answer = 0;
+	rc = run(m, nr, args);
+	if (nr == __HYPERVISOR_memory_op)
+		command = (uint32_t)args[0] & MODEL_MEMOP_MASK;
+	return rc == m->answer ? rc : model_answer(m, nr, command, rc);
+}
+
 static void say(const char *line)
 {
 	print("model: %s\n", line);
@@ -56,7 +70,7 @@ long model_hypercall(struct model *m, unsigned int nr, const uint64_t args[6])
 	unsigned int broken;
 
 	m->calls++;
-	if (m->check_every && m->calls % m->check_every == 0) {
+	if (m->wrong.answer || (m->check_every && m->calls % m->check_every == 0)) {
 		broken = model_check(m, say);
 		if (broken)
 			panic("the model: %u invariants broken at call %lu, hypercall %u", broken,
@@ -111,6 +125,7 @@ long model_multicall(struct model *m, const uint64_t *args)
 	for (uint32_t i = 0; i < nr_calls && !rc && !exit && !m->crashed; i++)
 		rc = run_entry(m, list + i * sizeof(struct multicall_entry), &exit);
 	m->in_multicall = false;
+	m->answer = exit ? rc : 0; /* an iret's is what it is */
 	return rc;
 }
 

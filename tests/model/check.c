@@ -14,6 +14,7 @@
  * It costs a look at each entry of each table: for machines of some hundreds of frames after each call, for larger ones now and
  * then (model.check_every).
  */
+#include <pinion/lib/errno.h>
 #include <pinion/lib/printf.h>
 #include "check.h"
 
@@ -89,6 +90,9 @@ static void check_rest(struct check *c)
 	if (!mfn_eq(m->old_table, INVALID_MFN) || !mfn_eq(m->old_parent, INVALID_MFN) ||
 	    m->old_partial)
 		check_broken(c, "table %lx is still to be taken back", mfn_x(m->old_table));
+	if (m->wrong.answer)
+		check_broken(c, "hypercall %u, command %x, answers %s, an error that it has not",
+			     m->wrong.call, m->wrong.command, errno_name((int)m->wrong.answer));
 	if (m->in_multicall)
 		check_broken(c, "in a multicall between calls");
 	if (m->vm_assist & ~MODEL_VM_ASSISTS)

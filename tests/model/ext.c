@@ -245,8 +245,10 @@ static int ext_all(struct model *m, uint64_t list, uint32_t count, enum model_ow
 		struct mmuext_op op;
 		int rc = m->ops->copy_from(m, &op, list + *i * sizeof(op), sizeof(op));
 
-		if (!rc)
-			rc = ext_one(m, &op, owner);
+		if (rc)
+			return rc;
+		rc = ext_one(m, &op, owner);
+		model_answer(m, __HYPERVISOR_mmuext_op, op.cmd, rc);
 		if (rc)
 			return rc;
 	}
@@ -263,7 +265,7 @@ long model_mmuext_op(struct model *m, const uint64_t *args)
 
 	/* How Xen hands itself the result over a restart, and how many were done before; open to the guest as well. */
 	if (count == MODEL_PREEMPTED && !list)
-		return (int32_t)args[3];
+		return m->answer = (int32_t)args[3];
 	if ((count & MODEL_PREEMPTED) && pdone && m->ops->copy_from(m, &done, pdone, sizeof(done)))
 		done = 0;
 	if (!model_va_ok(m, list))

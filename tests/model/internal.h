@@ -11,6 +11,7 @@
  *   memory.c    memory_op; memory_exchange.c its exchange                    do_memory_op, common/memory.c
  *   segment.c   set_gdt, update_descriptor, LDT                             pv/descriptor-tables.c
  *   call.c      the dispatcher, multicall, vm_assist                        pv/hypercall.c, common/multicall.c
+ *   errnos.c    which errors each call can give
  *   check.c     the invariants; check_tables.c the tables' part of them
  */
 #ifndef PINION_TESTS_MODEL_INTERNAL_H
@@ -139,6 +140,12 @@ long model_update_descriptor(struct model *m, const uint64_t *args);
 long model_multicall(struct model *m, const uint64_t *args);
 long model_vm_assist(struct model *m, const uint64_t *args);
 
+/*
+ * errnos.c: @rc is what @command of @call (errnos.h) is answered: it is returned, and held against the table of errors. A call
+ * whose answer is none that it has passed here is held against the row of the call itself (call.c).
+ */
+long model_answer(struct model *m, uint32_t call, uint32_t command, long rc);
+
 /* ext.c: the M2P is in the slot of an L4 that becomes the base, unless m2p_strict has said so before (fill_ro_mpt()). */
 void model_fill_m2p(struct model *m, mfn_t l4);
 
@@ -151,6 +158,7 @@ bool model_drop_ldt(struct model *m);
 
 /* memory.c. In a command of memory_op: how many extents earlier passes have done stands above this bit. */
 #define MODEL_MEMOP_SHIFT 6
+#define MODEL_MEMOP_MASK  ((1U << MODEL_MEMOP_SHIFT) - 1)
 
 /* The largest extents that the guest may ask for (max_order()). */
 unsigned int model_max_order(const struct model *m);

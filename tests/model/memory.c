@@ -369,7 +369,7 @@ static long machphys_mapping(struct model *m, uint64_t va)
 long model_memory_op(struct model *m, const uint64_t *args)
 {
 	const uint64_t cmd = args[0], va = args[1], from = cmd >> MODEL_MEMOP_SHIFT;
-	const unsigned int op = cmd & ((1U << MODEL_MEMOP_SHIFT) - 1);
+	const unsigned int op = cmd & MODEL_MEMOP_MASK;
 
 	switch (op) {
 	case XENMEM_increase_reservation:

@@ -178,6 +178,16 @@ struct model {
 	mfn_t old_table, old_parent;
 	uint64_t flush_clock; /* tlbflush_clock: one more at each flush of all */
 
+	/*
+	 * What was answered last, and the first answer that the table of errors does not have (errnos.h), a broken invariant at once:
+	 * `answer` 0 is none.
+	 */
+	long answer;
+	struct {
+		uint32_t call, command;
+		long answer;
+	} wrong;
+
 	/* The checker: after each call when `check_every` is 1, never when it is 0. */
 	unsigned int check_every;
 	uint64_t calls;

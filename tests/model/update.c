@@ -172,6 +172,7 @@ static int update_requests(struct model *m, const struct pass *p, uint32_t count
 		if (rc)
 			break;
 		rc = update_one(m, &req, pt_owner, pg_owner, &flush);
+		model_answer(m, __HYPERVISOR_mmu_update, req.ptr & 7, rc);
 		if (rc)
 			break;
 	}
@@ -222,7 +223,7 @@ long model_mmu_update(struct model *m, const uint64_t *args)
 
 	/* How Xen hands itself the result over a restart; open to the guest as well. */
 	if (p.count == MODEL_PREEMPTED && !p.reqs)
-		return (int32_t)p.foreigndom;
+		return m->answer = (int32_t)p.foreigndom;
 	do {
 		rc = update_pass(m, &p);
 	} while (p.count);
