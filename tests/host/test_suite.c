@@ -3,9 +3,9 @@
  * The in-guest suite on the host: each TEST() of tests/guest starts from the same snapshot, where everything stands, or
  * where the early tests run. So each is by itself: one that crashes the guest, or leaves it in ruins, fails alone.
  *
- *     test_suite [PROFILE [GLOB]]
+ *     test_suite [PROFILE [GLOB...]]
  *
- * A profile is a kind of guest on a kind of machine, below; a glob chooses tests. What the suite says of a test that failed is
+ * A profile is a kind of guest on a kind of machine, below; globs choose tests, those of the first glob first. What the suite says of a test that failed is
  * printed under its result. tests/host/skips names the tests that can't run here, with their reasons.
  */
 #include <fnmatch.h>
@@ -54,15 +54,23 @@ static bool needs_memory(const struct guest_test *test)
 	       !strstr(test->needs, "mem>=16M");
 }
 
+static bool collected(const char *name)
+{
+	for (size_t i = 0; i < nr_tests; i++)
+		if (strcmp(tests[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 /* Before there is a machine: then the image is the program's own. */
 static void collect(const struct profile *profile, const char *glob)
 {
 	const struct guest_test *const *at;
 
 	for (at = __guest_tests_start; at < __guest_tests_end; at++) {
-		if ((*at)->bench || (*at)->manual || (glob && fnmatch(glob, (*at)->name, 0)))
+		if ((*at)->bench || (*at)->manual || fnmatch(glob, (*at)->name, 0))
 			continue;
-		if (profile->large && !needs_memory(*at))
+		if ((profile->large && !needs_memory(*at)) || collected((*at)->name))
 			continue;
 		if (nr_tests == TESTS_MAX)
 			abort();
@@ -189,7 +197,10 @@ int main(int argc, char **argv)
 	while (argc > 1 && strcmp(profile->name, argv[1]) != 0)
 		if (++profile == profiles + ARRAY_SIZE(profiles))
 			return 2;
-	collect(profile, argc > 2 ? argv[2] : NULL);
+	if (argc <= 2)
+		collect(profile, "*");
+	for (int i = 2; i < argc; i++)
+		collect(profile, argv[i]);
 	printf("1..%zu\n", nr_tests);
 	run_all(profile, TEST_EARLY, &number);
 	run_all(profile, TEST_MAIN, &number);

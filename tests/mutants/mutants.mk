@@ -15,11 +15,17 @@ check-mutants: $(B)/host/quick/test_suite ## breakages of mm/, each found by the
 check-model-mutants: $(B)/host/vmopt/test_trace $(B)/pinion.elf ## breakages of the model, each found by what Xen answered or a test
 	$(Q)python3 $(MUTANTS)/run.py $(MUTANTS)/model --lane model --scratch $(B)/mutants-model
 
+# The programs of flips, without sanitizers: those with a machine in them, and what tests the P2M alone.
+FLIPS_UNITS := p2m p2m_boot
+FLIPS_PROGRAMS := $(VM_TESTS:%=$(B)/host/quick/test_%) $(FLIPS_UNITS:%=$(B)/host/unit/test_%)
+
 .PHONY: flips
-flips: $(B)/host/quick/test_suite ## 200 operators and constants of mm/ flipped: how many does the suite notice?
+flips: $(FLIPS_PROGRAMS) ## 200 operators and constants of mm/ flipped: how many do the tests notice?
 	$(Q)nice python3 $(MUTANTS)/flip.py
 
-# The suite on the host's machine, without sanitizers: it is the tests that are to find what is wrong.
 VM_quick := -O1
 $(eval $(call vm_flavour,quick))
-$(eval $(call vm_program,quick,suite))
+$(foreach t,$(VM_TESTS),$(eval $(call vm_program,quick,$(t))))
+HOST_unit := -O1
+$(eval $(call host_flavour,unit))
+$(foreach t,$(FLIPS_UNITS),$(eval $(call host_program,unit,$(t))))

@@ -31,7 +31,7 @@ import lanes
 
 _MARKS = '-@+='
 # What tells two objects apart: of the lines of their sources nothing.
-_OBJDUMP = ['objdump', '-d', '-r', '-s', '-j', '.text', '-j', '.text.unlikely', '-j', '.rodata', '-j', '.data.rel.ro']
+_STRIP = ['strip', '--strip-debug', '-o', 'build/stripped.o']
 
 
 class Wrong(Exception):
@@ -50,13 +50,23 @@ class Mutant:
     why: str = ''
 
 
+def _check_quota(rows, quota):
+    """A quota is `N WHAT...`: at least N rows are about files that match one of these globs, or say why in that word."""
+    least, *globs = quota.split()
+    count = sum(any(fnmatch.fnmatch(row.file, glob) or row.why.startswith(glob) for glob in globs) for row in rows)
+    if count < int(least):
+        raise Wrong(f'{count} rows about {" ".join(globs)}, but {least} are asked for')
+
+
 def read_table(path):
-    """The rows of a table."""
-    rows, fields = [], {'-': 'old', '@': 'within', '+': 'new', '=': 'why'}
+    """The rows of a table, which has as many of each kind as its own quotas ask for."""
+    rows, quotas, fields = [], [], {'-': 'old', '@': 'within', '+': 'new', '=': 'why'}
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         if not line.strip() or line.startswith('#'):
             continue
-        if line[0] in _MARKS and line[1:2] == ' ' and rows:
+        if line.startswith('! '):
+            quotas.append(line[2:])
+        elif line[0] in _MARKS and line[1:2] == ' ' and rows:
             setattr(rows[-1], fields[line[0]], line[2:].strip())
         elif len(line.split()) == 3:
             rows.append(Mutant(*line.split()))
@@ -65,6 +75,8 @@ def read_table(path):
     for row in rows:
         if not (row.old and row.new and row.why):
             raise Wrong(f'{row.name}: a line is missing')
+    for quota in quotas:
+        _check_quota(rows, quota)
     return rows
 
 
@@ -125,12 +137,12 @@ class Tree:
         return {test for test in tests if not self.lane.passed(said, test)}
 
     def objects(self, file):
-        """The code and constants of each object that was made of the source `file`, as text."""
+        """The code and constants of each object that was made of the source `file`."""
         code = []
         for found in sorted((self.place / 'build').rglob(pathlib.Path(file).stem + '*.o')):
             if found.name in (pathlib.Path(file).name + '.o', pathlib.Path(file).stem + '.o'):
-                code.append(subprocess.run(_OBJDUMP + [found], stdout=subprocess.PIPE, check=False,
-                                           stderr=subprocess.DEVNULL).stdout)
+                subprocess.run(_STRIP + [found.absolute()], cwd=self.place, check=True)
+                code.append((self.place / 'build/stripped.o').read_bytes())
         return code
 
     def try_out(self, row, who=False):
