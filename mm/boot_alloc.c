@@ -102,19 +102,24 @@ void boot_alloc_give_back(pfn_t pfn)
 	add_range(n, n + 1, true);
 }
 
-/* Removes the start-of-day mappings of a run that ends a mapped range. */
-static int unmap_run(uint64_t start, uint64_t nr)
+/*
+ * Takes @nr frames off the end of a mapped range, their start-of-day mappings with them. If Xen refuses one, those that
+ * have lost theirs are a range of the other pool from then on. (-EFAULT comes after the change.)
+ */
+static int unmap_end(struct range *range, uint64_t nr)
 {
-	uint64_t i;
-	long rc;
+	uint64_t end = range->end;
+	long rc = 0;
 
-	for (i = 0; i < nr; i++) {
-		rc = hypercall_update_va_mapping((uintptr_t)boot_va(_pfn(start + i)), 0,
+	while (!rc && range->end > end - nr) {
+		rc = hypercall_update_va_mapping((uintptr_t)boot_va(_pfn(range->end - 1)), 0,
 						 UVMF_INVLPG);
-		if (rc)
-			return (int)rc;
+		if (!rc || rc == -EFAULT)
+			range->end--;
 	}
-	return 0;
+	if (rc)
+		add_range(range->end, end, false);
+	return (int)rc;
 }
 
 /* The range to cut @nr frames from: unmapped if there is one, the largest of its kind. */
@@ -138,18 +143,16 @@ static struct range *best_range(uint64_t nr)
 int boot_alloc_run(uint64_t nr, pfn_t *start)
 {
 	struct range *range = best_range(nr);
-	int rc;
+	int rc = 0;
 
 	if (!range)
 		return -ENOMEM;
-	if (range->mapped) {
-		rc = unmap_run(range->end - nr, nr);
-		if (rc)
-			return rc;
-	}
-	range->end -= nr;
+	if (!range->mapped)
+		range->end -= nr;
+	else
+		rc = unmap_end(range, nr);
 	*start = _pfn(range->end);
-	return 0;
+	return rc;
 }
 
 uint64_t boot_alloc_free(void)

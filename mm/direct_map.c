@@ -70,7 +70,7 @@ static bool overlaps(const struct frame_run *run, uint64_t pfn, uint64_t nr)
 	return pfn_x(run->start) < pfn + nr && pfn < pfn_x(run->start) + run->nr;
 }
 
-/* Narrows the entries of the piece at @piece that belong to @run. */
+/* Narrows the entries of the piece at @piece that belong to @run; one that is 0 stays 0. */
 static void narrow(uint64_t *l1, uint64_t piece, const struct frame_run *run)
 {
 	unsigned int i;
@@ -78,7 +78,7 @@ static void narrow(uint64_t *l1, uint64_t piece, const struct frame_run *run)
 	if (!overlaps(run, piece, TABLE_ENTRIES))
 		return;
 	for (i = 0; i < TABLE_ENTRIES; i++)
-		if (overlaps(run, piece + i, 1) && (l1[i] & PTE_P))
+		if (overlaps(run, piece + i, 1))
 			l1[i] &= ~(PTE_RW | PTE_D);
 }
 

@@ -10,6 +10,7 @@
 #include <pinion/mm/kernel_map.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
+#include <pinion/mm/tables.h>
 
 struct frame *frame_table;
 uint64_t frame_table_nr;
@@ -89,7 +90,7 @@ static int enter_table(pfn_t pfn, unsigned int level)
 	for (i = 0; i < TABLE_ENTRIES && !rc; i++) {
 		if (!(entries[i] & PTE_P))
 			continue;
-		if (level == 4 && i >= SLOT_XEN_FIRST && i <= SLOT_XEN_LAST)
+		if (level == 4 && l4_slot_is_xens(i))
 			continue;
 		frame->live++;
 		if (level > 1)
@@ -104,8 +105,8 @@ static int enter_tables(void)
 	struct frame *l4 = frame_at(kernel_l4());
 	int rc;
 
-	if (!l4)
-		return -EINVAL;
+	/* The boot allocator has given it, and gives frames of RAM. */
+	ASSERT(l4 != NULL);
 	rc = enter_table(kernel_l4(), 4);
 	l4->flags |= FRAME_PINNED;
 	set_owner(&direct, OWNER_DIRECT_MAP);

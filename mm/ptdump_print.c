@@ -355,7 +355,8 @@ void ptdump_crash(uint64_t fault)
 	pfn_t l4;
 	int rc;
 
-	if (!aspace_current() || frame_table_nr == 0)
+	/* Its record comes after the frame table. */
+	if (!aspace_current())
 		return;
 	l4 = crash_l4();
 	if (fault != UINT64_MAX)

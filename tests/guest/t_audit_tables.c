@@ -62,7 +62,6 @@ TEST(audit, audit_two_levels, "a table that is linked at two levels is found, an
 	play.l1->level = 2;
 	play_broken(4);
 	play_named(AUDIT_LEVEL, play.table[1], 2, 1);
-	play.l1->level = 1;
 	*entry = 0;
 	play.l1->level = 0;
 	play_only(AUDIT_LEVEL, play.table[1], 1, 0);

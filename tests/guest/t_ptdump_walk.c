@@ -4,6 +4,7 @@
 #include <pinion/arch/pte.h>
 #include <pinion/lib/bitmap.h>
 #include <pinion/lib/panic.h>
+#include <pinion/lib/printf.h>
 #include <pinion/lib/rand.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/aspace.h>
@@ -96,7 +97,7 @@ TEST(ptdump, ptdump_hostile,
 	words(2)[511] = UINT64_MAX & ~PTE_PSE;
 	words(3)[1] = pte_make(self, PTE_LINK);
 	words(3)[2] = pte_make(maddr_to_mfn(boot_info()->shared_info), PTE_LINK);
-	words(4)[255] = pte_make(self, PTE_LINK);
+	words(4)[100] = pte_make(self, PTE_LINK);
 	/* Xen's are not looked at, the kernel's next to them are. */
 	words(4)[SLOT_XEN_FIRST] = UINT64_MAX;
 	words(4)[SLOT_XEN_LAST] = UINT64_MAX;
@@ -112,7 +113,7 @@ TEST(ptdump, ptdump_hostile,
 	CHECK(is_bad(&f, 3, 0x3fe00000, 2, "links a frame that is not ours"));
 	CHECK(is_bad(&f, 4, 0x40000000, 3, "links a table above it"));
 	CHECK(is_bad(&f, 5, 0x80000000, 3, "links a frame that is not ours"));
-	CHECK(is_bad(&f, 6, UINT64_C(255) << 39, 4, "links a table above it"));
+	CHECK(is_bad(&f, 6, UINT64_C(100) << 39, 4, "links a table above it"));
 	CHECK(is_bad(&f, 7, DIRECT_MAP, 4, "not present, but not 0"));
 	CHECK(is_bad(&f, 8, UINT64_C(0xffffff8000000000), 4, "not present, but not 0"));
 	CHECK_EQ(f.last_leaf.va, 0x1ff000);
@@ -121,49 +122,56 @@ TEST(ptdump, ptdump_hostile,
 	pages_end();
 }
 
-static unsigned int nr_line;
+static const char *const *want_line;
 
-static int compare_line(void *ctx, const char *line)
+static int compare_line(void *ctx __maybe_unused, const char *line)
 {
-	const char *const *want = ctx;
-
-	if (!want[nr_line] || strcmp(line, want[nr_line]) != 0) {
-		test_note("line %u: '%s'", nr_line, line);
+	if (!*want_line || strcmp(line, *want_line) != 0) {
+		test_note("'%s', expected '%s'", line, *want_line ? *want_line : "no more");
 		return -EINVAL;
 	}
-	nr_line++;
+	want_line++;
 	return 0;
 }
 
 /* A page of garbage in a crash report must not push out all the rest. */
 TEST(ptdump, ptdump_bad_lines, "entries that are bad alike, side by side, are one line")
 {
+	static char garbage[PTDUMP_LINE], link[PTDUMP_LINE];
 	static const char *const want[] = {
 		"--- user",
-		"0000000000001000-0000000000002000     4K rw- foreign  mfn 1000000000, wb",
-		"0000000000002000 L1 entry 0000000000000002: not present, but not 0, and 1 more",
-		"0000000000005000 L1 entry 0000000000000004: not present, but not 0",
-		"0000000000006000-0000000000007000     4K rw- foreign  mfn 1000000000, wb",
-		"0000008000000000 L4 entry ffffffffffffffff: a superpage, and 254 more",
+		"0000180000001000-0000180000002000     4K rw- foreign  mfn 1000000000, wb",
+		"0000180000002000 L1 entry 0000000000000002: not present, but not 0, and 1 more",
+		"0000180000005000 L1 entry 0000000000000004: not present, but not 0",
+		"0000180000006000-0000180000007000     4K rw- foreign  mfn 1000000000, wb",
+		"0000188000000000 L4 entry ffffffffffffffff: a superpage, and 49 more",
 		"--- nobody's",
-		"ffff888000000000 L4 entry ffffffffffffffff: a superpage, and 9 more",
-		"ffff8d8000000000 L4 entry 1000000000000001: links a frame that is not ours",
+		garbage,
+		link,
 		NULL,
 	};
+	uint64_t va = DIRECT_MAP + L4_SPAN;
 	unsigned int i;
 
 	REQUIRE(pages_begin());
+	words(4)[48] = words(4)[0];
+	words(4)[0] = 0;
 	words(1)[1] = words(1)[6] = pte_make(_mfn(UINT64_C(0x1000000000)), PTE_KERNEL_RW);
 	words(1)[2] = words(1)[3] = 2;
 	words(1)[5] = 4;
-	for (i = 1; i < 256; i++)
+	for (i = 49; i < 99; i++)
 		words(4)[i] = UINT64_MAX;
-	for (i = 273; i < 283; i++)
+	for (i = SLOT_DIRECT_MAP + 1; i < SLOT_DIRECT_MAP + 5; i++)
 		words(4)[i] = UINT64_MAX;
-	words(4)[283] = UINT64_C(0x1000000000000001);
-	nr_line = 0;
-	CHECK_EQ(ptdump_lines(page[4], compare_line, (void *)(uintptr_t)want), 0);
-	CHECK_EQ(nr_line, ARRAY_SIZE(want) - 1);
+	words(4)[SLOT_DIRECT_MAP + 5] = UINT64_C(0x1000000000000001);
+	snprintf(garbage, sizeof(garbage), "%016lx L4 entry %016lx: a superpage, and 3 more", va,
+		 UINT64_MAX);
+	snprintf(link, sizeof(link),
+		 "%016lx L4 entry 1000000000000001: links a frame that is not ours",
+		 va + 4 * L4_SPAN);
+	want_line = want;
+	CHECK_EQ(ptdump_lines(page[4], compare_line, NULL), 0);
+	CHECK(*want_line == NULL);
 	pages_end();
 }
 

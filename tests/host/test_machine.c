@@ -8,7 +8,9 @@
 #include <xen/xen.h>
 #include "guest.h"
 #include <pinion/arch/regs.h>
+#include <pinion/lib/errno.h>
 #include <pinion/mm/aspace.h>
+#include <pinion/mm/audit.h>
 #include <pinion/mm/boot_alloc.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
@@ -272,13 +274,44 @@ static void test_no_memory(void **state)
 	machine_stop();
 }
 
+static bool no_memory(void *ctx __maybe_unused)
+{
+	return true;
+}
+
+static void set_audit_up(void *arg)
+{
+	*(int *)arg = mm_audit_init();
+}
+
+/* The audit's notes are in whole frames, and what the block that they came in has more is given back. */
+static void test_audit_memory(void **state)
+{
+	uint64_t free;
+	int rc = 1;
+
+	(void)state;
+	boot(false);
+	free = frame_alloc_free();
+	machine_on_alloc(no_memory, NULL);
+	assert_int_equal(machine_run(set_audit_up, &rc), MACHINE_RETURNED);
+	machine_on_alloc(NULL, NULL);
+	assert_int_equal(rc, -ENOMEM);
+	assert_int_equal(frame_alloc_free(), free);
+	assert_int_equal(machine_run(set_audit_up, &rc), MACHINE_RETURNED);
+	assert_int_equal(rc, 0);
+	assert_int_equal(frame_alloc_free(), free - frames_up(pfn_x(frame_table_end()) * 8));
+	machine_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_boot),	 cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_stale),	 cmocka_unit_test(test_access),
-		cmocka_unit_test(test_snapshot), cmocka_unit_test(test_wild),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_boot),	     cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_stale),	     cmocka_unit_test(test_access),
+		cmocka_unit_test(test_snapshot),     cmocka_unit_test(test_wild),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_audit_memory),
 	};
 
 	return cmocka_run_group_tests_name("machine", tests, NULL, NULL);

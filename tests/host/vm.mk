@@ -87,8 +87,10 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 endef
 
 VM_FAULT := map range memory boot
-VM_TESTS := machine suite $(VM_FAULT:%=fault_%)
+VM_TESTS := machine boot_memory crash suite $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
+VM_SRC_boot_memory := tests/host/test_boot_memory.c
+VM_SRC_crash := tests/host/test_crash.c
 VM_SRC_suite := tests/host/test_suite.c
 VM_SUITE_suite := y
 $(foreach t,$(VM_FAULT),$(eval VM_SRC_fault_$(t) := tests/host/test_fault_$(t).c \
