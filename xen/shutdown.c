@@ -9,9 +9,7 @@ void shutdown(unsigned int reason)
 	struct sched_shutdown how = { .reason = reason };
 
 	console_drain();
-	for (;;) {
-		/* It comes back only if Xen refused; there is nothing left to do but to ask again. */
-		if (hypercall_sched_op(SCHEDOP_shutdown, &how))
-			continue;
-	}
+	/* It comes back only if Xen refused; there is nothing left to do but to ask again. */
+	for (;;)
+		(void)!hypercall_sched_op(SCHEDOP_shutdown, &how);
 }

@@ -74,7 +74,12 @@ struct vm {
 
 extern struct vm *vm;
 
-/* vm_machine.c: the model's panic(), of @why (model_lib.c). */
+/* vm_machine.c */
+
+/* A file of zeroes, and the whole of it as memory. */
+uint8_t *vm_memory(size_t bytes, int *fd);
+
+/* The model's panic(), of @why (model_lib.c). */
 __noreturn void vm_model_panic(const char *why);
 
 /* vm_tlb.c */

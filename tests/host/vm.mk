@@ -87,8 +87,9 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 endef
 
 VM_FAULT := map range memory boot
-VM_TESTS := machine boot_memory crash suite $(VM_FAULT:%=fault_%)
+VM_TESTS := machine services boot_memory crash suite $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
+VM_SRC_services := tests/host/test_services.c
 VM_SRC_boot_memory := tests/host/test_boot_memory.c
 VM_SRC_crash := tests/host/test_crash.c
 VM_SRC_suite := tests/host/test_suite.c
@@ -98,7 +99,7 @@ $(foreach t,$(VM_FAULT),$(eval VM_SRC_fault_$(t) := tests/host/test_fault_$(t).c
 
 # What check-host runs of them, with arguments.
 VM_PROGRAMS := $(VM_TESTS:%=$(B)/host/vm/test_%)
-VM_RUNS = $(foreach p,domu dom0 domu-large,'$(B)/host/$(1)/test_suite $(p)') \
+VM_RUNS = $(foreach p,domu dom0 domu-large domu-giant,'$(B)/host/$(1)/test_suite $(p)') \
 	$(patsubst %,$(B)/host/$(1)/test_%,$(filter-out suite,$(VM_TESTS)))
 
 $(foreach f,vm vmcov,$(eval $(call vm_flavour,$(f))))

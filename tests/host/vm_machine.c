@@ -160,18 +160,20 @@ static void fill_e820(void)
 	memcpy(vm->e820, c->dom0 ? machines : xls, vm->nr_e820 * sizeof(vm->e820[0]));
 }
 
-static void make_memory(void)
+uint8_t *vm_memory(size_t bytes, int *fd)
 {
-	size_t bytes;
-
-	layout_count();
-	bytes = vm->nr_frames * PAGE_SIZE;
-	vm->fd = memfd_create("machine", MFD_CLOEXEC);
-	if (vm->fd < 0 || ftruncate(vm->fd, (off_t)bytes)) {
+	*fd = memfd_create("machine", MFD_CLOEXEC);
+	if (*fd < 0 || ftruncate(*fd, (off_t)bytes)) {
 		perror("a machine's memory file");
 		abort();
 	}
-	vm->mem = need(mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->fd, 0));
+	return need(mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0));
+}
+
+static void make_memory(void)
+{
+	layout_count();
+	vm->mem = vm_memory(vm->nr_frames * PAGE_SIZE, &vm->fd);
 	vm->frame = need(calloc(vm->nr_frames, sizeof(*vm->frame)));
 	vm->mfn_list = need(calloc(vm->nr_frames, sizeof(*vm->mfn_list)));
 	vm->dirty = need(calloc(vm->nr_frames / 64 + 1, sizeof(*vm->dirty)));

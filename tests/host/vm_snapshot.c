@@ -2,15 +2,18 @@
 /*
  * Snapshots: all of memory once, and then only what was written since. A frame can be written by the guest,
  * which must first have it mapped writable (vm_tlb.c), and by the model, which must ask for it (ops->page);
- * each notes it.
+ * each notes it. A frame that nobody has touched is a hole in the memory file, and one in the snapshot's.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <pinion/lib/bitmap.h>
 #include "vm.h"
 
 struct machine_snapshot {
+	int fd;
 	uint8_t *mem;
 	uint64_t nr_frames;
 	struct model model;
@@ -34,13 +37,18 @@ static void forget_dirty(void)
 		vm->dirty[vm->dirty_list[--vm->nr_dirty] / 64] = 0;
 }
 
-/* Frames that ever hold anything. */
-static void copy_memory(uint8_t *to, const uint8_t *from)
+/* What file @from has, of which @source is the view, is what @to has then. */
+static void copy_memory(int to, uint8_t *copy, int from, const uint8_t *source)
 {
-	memcpy(to + IO_FIRST * PAGE_SIZE, from + IO_FIRST * PAGE_SIZE,
-	       (IO_END - IO_FIRST) * PAGE_SIZE);
-	memcpy(to + RAM_FIRST * PAGE_SIZE, from + RAM_FIRST * PAGE_SIZE,
-	       (vm->nr_frames - RAM_FIRST) * PAGE_SIZE);
+	off_t at = 0, end;
+
+	if (fallocate(to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)(vm->nr_frames * PAGE_SIZE)))
+		abort();
+	for (; (at = lseek(from, at, SEEK_DATA)) >= 0; at = end) {
+		end = lseek(from, at, SEEK_HOLE);
+		memcpy(copy + at, source + at, (size_t)(end - at));
+	}
 }
 
 /* The M2P is the model's own, and it does not say when it writes there. */
@@ -57,12 +65,11 @@ struct machine_snapshot *machine_snapshot(void)
 	if (!snap)
 		abort();
 	snap->nr_frames = vm->nr_frames;
-	snap->mem = mmap(NULL, vm->nr_frames * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	snap->mem = vm_memory(vm->nr_frames * PAGE_SIZE, &snap->fd);
 	snap->frame = malloc(vm->nr_frames * sizeof(*snap->frame));
-	if (snap->mem == MAP_FAILED || !snap->frame)
+	if (!snap->frame)
 		abort();
-	copy_memory(snap->mem, vm->mem);
+	copy_memory(snap->fd, snap->mem, vm->fd, vm->mem);
 	snap->model = vm->model;
 	memcpy(snap->frame, vm->frame, vm->nr_frames * sizeof(*snap->frame));
 	snap->services = vm->services;
@@ -81,7 +88,7 @@ void machine_restore(const struct machine_snapshot *snap)
 			memcpy(vm->mem + vm->dirty_list[i] * PAGE_SIZE,
 			       snap->mem + vm->dirty_list[i] * PAGE_SIZE, PAGE_SIZE);
 	else
-		copy_memory(vm->mem, snap->mem);
+		copy_memory(vm->fd, vm->mem, snap->fd, snap->mem);
 	copy_m2p(vm->mem, snap->mem);
 	forget_dirty();
 	vm->based = snap;
@@ -97,6 +104,7 @@ void machine_snapshot_free(struct machine_snapshot *snap)
 	if (vm && vm->based == snap)
 		vm->based = NULL;
 	munmap(snap->mem, snap->nr_frames * PAGE_SIZE);
+	close(snap->fd);
 	free(snap->frame);
 	free(snap);
 }
