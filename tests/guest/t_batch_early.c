@@ -63,6 +63,23 @@ RAW_TEST(batch, batch_early, "before there is a frame table a section links a tr
 		CHECK_EQ(probe_store64(raw_page(i), 0), 0);
 }
 
+/* update_va_mapping is for leaves, and of no entry is the level known. */
+RAW_TEST(batch, batch_early_alone,
+	 "a single entry goes out by its own address then, whatever it maps")
+{
+	struct mmu_batch_counters before = mmu_batch_counters(), after;
+
+	mmu_batch_begin();
+	CHECK_EQ(mmu_batch_end(set_rights(0, false)), 0);
+	CHECK_EQ(probe_store64(raw_page(0), 0), EXINFO_PF(PF_PRESENT | PF_WRITE));
+	mmu_batch_begin();
+	CHECK_EQ(mmu_batch_end(set_rights(0, true)), 0);
+	CHECK_EQ(probe_store64(raw_page(0), 0), 0);
+	after = mmu_batch_counters();
+	CHECK_EQ(after.mmu_update + after.multicall - before.mmu_update - before.multicall, 2);
+	CHECK_EQ(after.update_va_mapping, before.update_va_mapping);
+}
+
 /* The same entry twice, so that the second one's old value is in the queue alone. */
 RAW_TEST(batch, batch_early_refused, "and a refusal undoes what was done before it")
 {

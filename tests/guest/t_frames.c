@@ -232,6 +232,8 @@ TEST(frames, frame_poison, "a write to a free frame is found, and where it was")
 	word = (uint64_t *)direct_va(pfn_add(pfn, 5)) + 511;
 	good = *word;
 	CHECK_EQ(*(uint64_t *)direct_va(pfn_add(pfn, 5)), good);
+	/* Of a frame with an odd number: taken for an entry it is not present, taken for an address it faults. */
+	CHECK(!(good & PTE_P) && !va_canonical(good));
 	CHECK(stamped(pfn) != 1 && stamped(pfn) != good);
 	*word = 0x1234;
 	free = frame_alloc_free();

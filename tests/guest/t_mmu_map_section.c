@@ -100,6 +100,9 @@ TEST(mmu_map, map_section, "holds of one section find each other's tables, and g
 		CHECK_EQ(mmu_map_release_va(&kit_as, map_at(i), places[i].va), 0);
 	CHECK_EQ(pool.took, 0);
 	CHECK_EQ(mmu_map_t_fini(map_at(0)), -EBUSY);
+	/* One that has nothing in the section may go. */
+	CHECK_EQ(mmu_map_t_fini(A), 0);
+	CHECK_EQ(mmu_map_t_init(A, &pool_backend), 0);
 	CHECK_EQ(mmu_batch_end(0), 0);
 	/* TLB work for tables that are writable again goes by itself behind more than one upper entry. */
 	CHECK_EQ(mmu_batch_calls() - calls, 2);

@@ -264,6 +264,25 @@ static void test_targets(void **state)
 	finish();
 }
 
+/* A whole leaf goes right behind the last frame if that is where a leaf ends: no leaf is left out. */
+static void test_leaf_target(void **state)
+{
+	static const struct e820_entry map[] = {
+		PAGES(0ULL, 0x600, E820_RAM),
+		PAGES(0x800ULL, 0x4000, E820_RAM),
+		{ 0, 0, 0 },
+	};
+
+	(void)state;
+	start(0x1000, map, 128);
+	assert_int_equal(boot(), 0);
+	check(0);
+	assert_int_equal(report.relinked, 1);
+	assert_int_equal(kernel_p2m.max_pfn, 0x1200);
+	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x1000)).mfn, first_mfn(0x600));
+	finish();
+}
+
 /* All above is hole up to the tree's end and beyond: nowhere to go, so they stay, as RAM. */
 static void test_no_target(void **state)
 {
@@ -408,9 +427,9 @@ int main(void)
 		cmocka_unit_test(test_dom0),	   cmocka_unit_test(test_e820_host),
 		cmocka_unit_test(test_plain_domu), cmocka_unit_test(test_4g),
 		cmocka_unit_test(test_tails),	   cmocka_unit_test(test_in_use),
-		cmocka_unit_test(test_targets),	   cmocka_unit_test(test_no_target),
-		cmocka_unit_test(test_failures),   cmocka_unit_test(test_random),
-		cmocka_unit_test(test_m2p),
+		cmocka_unit_test(test_targets),	   cmocka_unit_test(test_leaf_target),
+		cmocka_unit_test(test_no_target),  cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_random),	   cmocka_unit_test(test_m2p),
 	};
 
 	return cmocka_run_group_tests_name("p2m_boot", tests, NULL, NULL);

@@ -16,7 +16,7 @@ A flip counts when it compiles without a warning and makes another object. How i
     time    nothing but that a program takes far longer than without the flip: not counted as noticed
 
 A place is picked by a hash of its line, so that a change elsewhere in mm/ leaves the others as they are. What came of
-each stands in build/flips.results, so that a run goes on where it was cut off: a place is tried again when its file has
+each stands in build/flips.results, so that a run goes on where it was cut off: a place is tried again when its line has
 changed, one that nobody noticed when a test has.
 
 The last line is `flips: N of M noticed, P %: ...`; the exit status is 0 if that is at least 85 %. docs/mutants.md explains
@@ -71,7 +71,7 @@ _NEAREST = (('p2m', 'p2m_* boot_*'), ('m2p', 'm2p_[!w]*'), ('pmap', 'pmap_*'), (
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A flip of a file; `key` names it and the file's text."""
+    """A flip of a file; `key` names it by its line's text."""
     file: str
     flip: places.Flip
     key: str
@@ -80,17 +80,17 @@ class Place:
 
 def _places(path, name, seed):
     """(rank, Place) of all flips of a file. The rank depends on the seed and on the flip's own line."""
-    text = path.read_text(encoding='utf-8')
-    lines, digest, seen = text.split('\n'), hashlib.sha256(text.encode()).hexdigest(), collections.Counter()
+    text, seen = path.read_text(encoding='utf-8'), collections.Counter()
+    lines = text.split('\n')
     for flip in places.places(text):
         number = text.count('\n', 0, flip.start)
         line, column = lines[number].strip(), flip.start - text.rfind('\n', 0, flip.start)
         column -= len(lines[number]) - len(lines[number].lstrip())
         what = f'{name} {line} {column} {flip.new}'
         seen[what] += 1
-        rank = hashlib.sha256(f'{seed} {what} {seen[what]}'.encode()).hexdigest()
-        where = f'{name}:{number + 1}: {flip.old} -> {flip.new or "nothing"}: {line}'
-        yield rank, Place(name, flip, f'{digest[:16]} {flip.start} {flip.new}', where)
+        key = f'{what} {seen[what]}'
+        rank = hashlib.sha256(f'{seed} {key}'.encode()).hexdigest()
+        yield rank, Place(name, flip, key, f'{name}:{number + 1}: {flip.old} -> {flip.new or "nothing"}: {line}')
 
 
 def pick(top, seed):
