@@ -26,19 +26,19 @@ class Builder:
             for n in range(index, index + max(count, 1)):
                 self.b.put(frame, n, (value, bits))
 
-    def update(self, requests, mode=0, label='random', domain=t.SELF, where=t.GOOD, done=t.GOOD):
-        """requests: (frame, index, value, bits)."""
-        call = [t.Op(t.UPDATE, frame=where, value=done, mode=domain, count=len(requests),
+    def update(self, requests, mode=0, label='random', domain=t.SELF, where=t.GOOD, done=t.GOOD, anew=0, tables=0):
+        """requests: (frame, index, value, bits); tables: of which domain, plus one."""
+        call = [t.Op(t.UPDATE, frame=where, value=done, mode=domain, count=len(requests), index=anew, bits=tables,
                      label=NUMBER[label])]
         for frame, index, value, bits in requests:
             call.append(t.Op(t.REQUEST, frame=frame, index=index, value=value, bits=bits, mode=mode))
-            if mode in (0, 2, 3) and domain == t.SELF and where == t.GOOD:
+            if mode in (0, 2, 3) and domain == t.SELF and where == t.GOOD and not tables:
                 self.b.put(frame, index, (value, bits))
         self.calls.append(call)
 
-    def ext(self, ops, label='random', domain=t.SELF, where=t.GOOD, done=t.GOOD):
-        """ops: (command, frame, value, address, entries or 1 for a bad bitmap), cut short anywhere."""
-        call = [t.Op(t.EXT, frame=where, value=done, mode=domain, count=len(ops), label=NUMBER[label])]
+    def ext(self, ops, label='random', domain=t.SELF, where=t.GOOD, done=t.GOOD, anew=0):
+        """ops: (command, frame, value, address, entries or which bitmap), cut short anywhere."""
+        call = [t.Op(t.EXT, frame=where, value=done, mode=domain, count=len(ops), index=anew, label=NUMBER[label])]
         for op in ops:
             command, frame, value, address, bits = (*op, 0, 0, 0)[:5] if len(op) == 2 else \
                 (*op, *(0,) * (5 - len(op)))
@@ -69,9 +69,14 @@ class Builder:
         self.calls.append([t.Op(t.SET_GDT, frame=frame, value=rest, index=entries, mode=where,
                                 label=NUMBER[label])])
 
-    def reservation(self, mode, frame, rest=t.UNOWNED, number=1, label='random'):
-        self.calls.append([t.Op(t.MEMORY, mode=mode, frame=frame, value=rest, count=number,
-                                label=NUMBER[label])])
+    def memory_op(self, command, frame=0, rest=t.UNOWNED, number=1, before=0, label='random', **fields):
+        """A memory_op about @number extents: @frame, @rest, @rest ..; fields: those of t.memory_bits()."""
+        fields.setdefault('out_count', number)
+        self.calls.append([t.Op(t.MEMORY, mode=command, frame=frame, value=rest, count=number, index=before,
+                                bits=t.memory_bits(**fields), label=NUMBER[label])])
+
+    def other_call(self, mode, label, index=0):
+        self.calls.append([t.Op(t.OTHER, mode=mode, index=index, label=NUMBER[label])])
 
     # Structures.
 

@@ -11,16 +11,23 @@ import collections
 import traces as t
 from labels import NAMES, expected
 
-# No result of an operation may be more than this part of all calls: else the traces are one-sided.
+# No result of an operation may be more than this part of all calls, nor any error of all operations together: else the
+# traces are one-sided. Success is more: nothing is built without.
 MOST = 0.25
+ERRORS = 'PESBIFNAMOXD?'
 
 _MODES = ('normal', 'm2p', 'preserve_ad', 'no_translate')
 _COMMANDS = ('pin_l1', 'pin_l2', 'pin_l3', 'pin_l4', 'unpin', 'new_baseptr', 'tlb_flush_local', 'invlpg_local',
              'tlb_flush_multi', 'invlpg_multi', 'tlb_flush_all', 'invlpg_all', 'flush_cache', 'set_ldt',
              'command_14', 'new_user_baseptr', 'clear_page', 'copy_page', 'flush_cache_global', 'mark_super',
              'unmark_super')
-_MEMORY = ('decrease', 'exchange', 'decrease_fault', 'populate_none')
-_OTHER = ('unknown', 'nested', 'assist_type', 'assist_command')
+_MEMORY = {t.INCREASE: 'increase', t.DECREASE: 'decrease', t.MAX_RAM: 'maximum_ram_page', t.CURRENT: 'current',
+           t.MAXIMUM: 'maximum', t.POPULATE: 'populate', t.ADD_PHYSMAP: 'add_to_physmap', t.MEMORY_MAP: 'memory_map',
+           t.MACHINE_MAP: 'machine_memory_map', t.EXCHANGE: 'exchange', t.MACHPHYS: 'machphys_mapping',
+           t.SET_MAP: 'set_memory_map', t.REMOVE_PHYSMAP: 'remove_from_physmap', t.ADD_BATCH: 'add_to_physmap_batch',
+           t.NO_MEMOP: 'unknown'}
+_OTHER = ('unknown', 'nested', 'assist_type', 'assist_command', 'assist_no_type', 'm2p_strict', 'no m2p_strict',
+          'wide number', 'touch LDT')
 
 
 def operation(call):
@@ -100,12 +107,20 @@ class Coverage:
                 if expected(number, self._dom0) and self.cases[name] < least]
 
     def frequent(self):
-        """Results that are more than a quarter of all."""
+        """What is more than a quarter of all: a result of an operation, an error of whatever."""
         sums = collections.Counter()
         for (name, _, letter), number in self.results.items():
-            sums[name, letter] += number
-        return [f'{name} {letter}: {number} of {self.calls}' for (name, letter), number in sums.items()
-                if number > MOST * self.calls]
+            sums[f'{name} {letter}'] += number
+            if letter in ERRORS:
+                sums[f'error {letter}'] += number
+        return [f'{name}: {number} of {self.calls}' for name, number in sums.items() if number > MOST * self.calls]
+
+    def shares(self):
+        """How many of the calls had which kind of result."""
+        sums = collections.Counter()
+        for (_, _, letter), number in self.results.items():
+            sums['errors' if letter in ERRORS else 'not made' if letter == '-' else 'done'] += number
+        return ', '.join(f'{kind} {100 * number / self.calls:.1f} %' for kind, number in sums.most_common())
 
     def table(self):
         """Lines: operation, classes of its target and of the entry's frame, results with their numbers."""

@@ -8,16 +8,20 @@ those here go at them. Each call carries the label of what was meant.
 
 import traces as t
 from belief import Belief
-from build import Builder
 from labels import NUMBER
+from rare import Rare
 
 CALLS = 64
 
-# Data segment, conforming code, call gate to ring 0, TSS, not present, 0.
-_DESCRIPTORS = (0x00cff3000000ffff, 0x00affb000000ffff, 0x0000ec0000080000, 0x0000890000000067, 0x1234, 0)
+# Data segment, conforming code, not present, 0, the second half of a call gate, call gates: to ring 0, to Xen's flat code
+# segment, of the LDT.
+_DESCRIPTORS = (0x00cff3000000ffff, 0x00affb000000ffff, 0x1234, 0, 0x0000800000000000, 0x0000ec0000080000,
+                0x0000ec00e0330000, 0x0000ec00e0040000)
+# TSS, call gates to a descriptor of Xen's and with a count of parameters.
+_BAD_DESCRIPTORS = (0x0000890000000067, 0x0000ec00e0080000, 0x0000ec0300080000)
 
 
-class Writer(Builder):
+class Writer(Rare):
     """One trace under way."""
 
     def __init__(self, rng, dom0):
@@ -88,6 +92,15 @@ class Writer(Builder):
         else:
             self.update([(frame, b.index(), other, bits | t.P)], label='linear_ro')
 
+    def linear_chain(self):
+        """Depth is one: a table that is mapped as a linear one has no such entries, and the other way round."""
+        b, rng = self.b, self.rng
+        level = 2 + rng.below(3)
+        chain = [b.table(level, live=True) for _ in range(3)]
+        pairs = list(zip(chain, chain[1:]))
+        for above, below in pairs if rng.below(2) else reversed(pairs):
+            self.update([(above, b.index(), below, t.P | t.US)], label='random')
+
     def mode(self):
         b, rng = self.b, self.rng
         self.update([(b.any_frame(), b.index(), t.NONE, 0)], mode=4 + rng.below(4),
@@ -144,6 +157,8 @@ class Writer(Builder):
             name, label = rng.pick(((t.IO, 'map_mmio'), (t.ABOVE, 'map_mmio'), (t.ONES, 'map_ones'),
                                     (t.HUGE, 'random')))
             self.uva(b.path(), name, b.bits(1) | t.P, flush, label)
+        elif n == 8 and rng.chance(4):
+            self.uva(b.path(), t.SHARED, rng.pick((t.P, t.P | t.RW)) | rng.pick((t.PCD, t.PWT)), flush)
         elif n == 8:
             self.uva(b.path(), t.KDATA, t.P | rng.pick((t.PCD, t.PWT, t.PSE, t.PCD | t.PWT)), flush,
                      'map_cache_bits')
@@ -243,7 +258,7 @@ class Writer(Builder):
         n = rng.below(7)
         if n == 0:
             command = rng.pick((t.TLB_FLUSH_LOCAL, t.TLB_FLUSH_ALL, t.TLB_FLUSH_MULTI, t.INVLPG_MULTI))
-            self.ext([(command, b.any_frame(), 0, b.path())])
+            self.ext([(command, b.any_frame(), 0, rng.pick((b.path(), t.XEN_VA)), rng.pick((0, 0, 2)))])
         elif n == 1:
             self.ext([(rng.pick((t.TLB_FLUSH_MULTI, t.INVLPG_MULTI)), 0, 0, b.path(), 1)],
                      label='flush_bad_bitmap')
@@ -320,10 +335,12 @@ class Writer(Builder):
         elif n == 4:
             self.calls.append([t.Op(rng.pick((t.UPDATE, t.EXT)), frame=rng.below(3),
                                     value=rng.below(3), label=NUMBER['count_0'])])
-        else:
-            self.calls.append([t.Op(t.MULTICALL, frame=rng.pick((t.NULL, t.BAD)), count=1,
+        elif rng.below(3):
+            self.calls.append([t.Op(t.MULTICALL, frame=rng.pick((t.NULL, t.BAD, t.CONST, t.HOLE_PLACE)), count=1,
                                     label=NUMBER['multicall_bad']),
                                t.Op(t.OTHER, mode=t.UNKNOWN)])
+        else:
+            self.calls.append([t.Op(t.MULTICALL, frame=t.NULL, label=NUMBER['count_0'])])
 
     # Descriptors.
 
@@ -333,9 +350,12 @@ class Writer(Builder):
         if n < 2:
             frame = b.plain()
             for _ in range(1 + rng.below(3)):
-                self.store(frame, b.index(), t.RAW, rng.pick(_DESCRIPTORS[:2] + _DESCRIPTORS[4:]))
+                self.store(frame, b.index(), t.RAW, rng.pick(_DESCRIPTORS))
+            bad = rng.chance(5)
+            if bad:
+                self.store(frame, b.index(), t.RAW, rng.pick(_BAD_DESCRIPTORS))
             self.home_ro(frame)
-            self.set_gdt(frame, frame, rng.pick((1, 16, 512, 513, 7168)), 'gdt')
+            self.set_gdt(frame, frame, rng.pick((1, 16, 512, 513, 7168)), 'gdt_bad' if bad else 'gdt')
             self.gdt_frame = frame
         elif n == 2:
             self.set_gdt(b.plain(), b.plain(), 16, 'gdt_rw')
@@ -363,18 +383,21 @@ class Writer(Builder):
 
     def descriptor(self):
         b, rng = self.b, self.rng
-        n = rng.below(4)
+        n = rng.below(5)
+        frame = rng.pick((self.gdt_frame, b.plain()))
         if n == 0:
-            self.calls.append([t.Op(t.DESCRIPTOR, frame=b.table(live=True), index=b.index(),
-                                    bits=_DESCRIPTORS[0], label=NUMBER['descriptor_bad'])])
+            frame = rng.pick((b.table(live=True), b.table(live=True), b.foreign()))
+            self.write_descriptor(frame, rng.pick(_DESCRIPTORS[:2]), label='descriptor_bad')
         elif n == 1:
-            self.calls.append([t.Op(t.DESCRIPTOR, frame=self.gdt_frame, index=b.index(),
-                                    bits=rng.pick(_DESCRIPTORS), mode=rng.pick((0, 0, 4, 1)),
-                                    label=NUMBER['random'])])
+            self.write_descriptor(frame, rng.pick(_BAD_DESCRIPTORS), label='descriptor_bad')
+        elif n == 2:
+            self.write_descriptor(self.gdt_frame, rng.pick(_DESCRIPTORS), rng.pick((0, 0, 4, 1)))
         else:
-            frame = rng.pick((self.gdt_frame, b.plain()))
-            self.calls.append([t.Op(t.DESCRIPTOR, frame=frame, index=b.index(),
-                                    bits=rng.pick(_DESCRIPTORS[:2]), label=NUMBER['descriptor'])])
+            self.write_descriptor(frame, rng.pick(_DESCRIPTORS), label='descriptor')
+
+    def write_descriptor(self, frame, descriptor, offset=0, label='random'):
+        self.calls.append([t.Op(t.DESCRIPTOR, frame=frame, index=self.b.index(), bits=descriptor, mode=offset,
+                                label=NUMBER[label])])
 
     def ldt(self):
         b, rng = self.b, self.rng
@@ -386,38 +409,6 @@ class Writer(Builder):
             va = rng.pick((b.path(), b.any_frame() << 3 | t.HOME))
             self.ext([(t.SET_LDT, 0, 0, va, rng.pick((0, 1, 8, 512, 8192)))], label='ldt')
 
-    # Memory, and calls that are not there.
-
-    def memory(self):
-        b, rng = self.b, self.rng
-        n = rng.below(8)
-        if n < 2:
-            self.reservation(t.DECREASE, rng.pick((b.table(live=True), b.any_frame())),
-                             label='decrease_held')
-        elif n == 2:
-            self.reservation(t.DECREASE, rng.pick((t.UNOWNED, t.XEN, t.ABOVE, t.HUGE, t.ONES, t.IO)),
-                             label='decrease_foreign')
-        elif n == 3:
-            self.reservation(t.DECREASE, b.any_frame(), rng.pick((b.any_frame(), t.UNOWNED)), 2)
-        elif n == 4:
-            self.reservation(t.EXCHANGE, b.any_frame(), label='exchange_mapped')
-        elif n == 5:
-            frame = b.plain()
-            self.uva(frame << 3 | t.HOME, t.NONE, 0, t.INVLPG_LOCAL, 'build')
-            b.home[frame] = 'none'
-            way = rng.pick(((t.EXCHANGE, 'exchange_free'), (t.DECREASE, 'decrease_held')))
-            self.reservation(way[0], frame, label=way[1])
-        elif n == 6:
-            self.reservation(t.EXCHANGE, rng.pick((t.UNOWNED, t.ABOVE, t.HUGE)))
-        else:
-            way = rng.pick(((t.DECREASE_FAULT, 'decrease_fault'), (t.POPULATE_NONE, 'populate_none')))
-            self.reservation(way[0], b.any_frame(), label=way[1])
-
-    def other(self):
-        mode, label = self.rng.pick(((t.UNKNOWN, 'unknown_call'), (t.ASSIST_TYPE, 'assist_type'),
-                                     (t.ASSIST_COMMAND, 'assist_command')))
-        self.calls.append([t.Op(t.OTHER, mode=mode, label=NUMBER[label])])
-
     def multicall(self):
         """A few moves' calls, as far as they may be, in one multicall."""
         outer = self.calls
@@ -428,7 +419,8 @@ class Writer(Builder):
         # What may not ride goes before, so that what was meant by it still comes about.
         outer += [call for call in self.calls if not may_ride(call)]
         if self.rng.chance(3):
-            inner.append([t.Op(t.OTHER, mode=t.NESTED, label=NUMBER['nested'])])
+            mode, label = self.rng.pick(((t.NESTED, 'nested'), (t.WIDE, 'unknown_call')))
+            inner.append([t.Op(t.OTHER, mode=mode, label=NUMBER[label])])
         inner = inner[:8]
         outer.append([t.Op(t.MULTICALL, count=len(inner), label=NUMBER['multicall'])] +
                      [op for call in inner for op in call])
@@ -440,27 +432,31 @@ class Writer(Builder):
 
 def may_ride(call):
     """Whether a call may be one of a multicall's (trace_check.c)."""
-    if call[0].kind == t.MEMORY and call[0].mode == t.EXCHANGE:
+    if call[0].kind == t.MEMORY and call[0].mode in (t.EXCHANGE, t.POPULATE, t.INCREASE) or \
+       call[0].kind == t.OTHER and call[0].mode in (t.STRICT, t.TOUCH):
         return False
     pointer = call[0].mode if call[0].kind == t.SET_GDT else call[0].frame
     return call[0].kind not in (t.STORE, t.MULTICALL) and not (
         call[0].kind in (t.UPDATE, t.EXT, t.SET_GDT) and pointer == t.NULL)
 
 
-_MOVES = ((90, Writer.build), (60, Writer.change_entry), (12, Writer.good_bad_good), (24, Writer.bad_entry),
+_MOVES = ((90, Writer.build), (60, Writer.change_entry), (12, Writer.good_bad_good), (20, Writer.bad_entry),
           (16, Writer.share), (18, Writer.kernel_link), (16, Writer.linear), (10, Writer.mode),
-          (20, Writer.elsewhere), (16, Writer.kernel_l4), (10, Writer.m2p), (10, Writer.nonpresent),
-          (50, Writer.map_window), (24, Writer.odd_address), (12, Writer.home), (40, Writer.pin_wrong),
+          (16, Writer.elsewhere), (16, Writer.kernel_l4), (10, Writer.m2p), (10, Writer.nonpresent),
+          (50, Writer.map_window), (24, Writer.odd_address), (12, Writer.home), (34, Writer.pin_wrong),
           (24, Writer.pin_right), (8, Writer.pin_kernel), (12, Writer.base_wrong), (8, Writer.user_base),
           (5, Writer.kernel_base), (10, Writer.base), (22, Writer.flushes), (16, Writer.pages),
           (12, Writer.batch_of_ext), (8, Writer.window_tree), (16, Writer.domains), (16, Writer.pointers), (14, Writer.gdt),
-          (8, Writer.gdt_attack), (10, Writer.descriptor), (8, Writer.ldt), (16, Writer.memory),
-          (8, Writer.other), (8, Writer.broken_table), (14, Writer.multicall))
+          (8, Writer.gdt_attack), (10, Writer.descriptor), (6, Writer.ldt), (16, Writer.memory),
+          (8, Writer.other), (8, Writer.broken_table), (14, Writer.multicall), (10, Writer.memory_args),
+          (14, Writer.memory_facts), (5, Writer.exchange_args), (7, Writer.tables_of), (5, Writer.begun_anew),
+          (8, Writer.io_leaf), (6, Writer.touch_ldt), (3, Writer.strict), (4, Writer.gives),
+          (4, Writer.linear_chain))
 _WEIGHTS = sum(weight for weight, _ in _MOVES)
 
 
-def one(seed, number, dom0):
-    """Trace @number of a seed, of CALLS hypercalls at most."""
+def one(seed, number, dom0, strict=False):
+    """Trace @number of a seed, of CALLS hypercalls at most. @strict: for a machine with L1TF."""
     writer = Writer(t.Random(seed, number, dom0), dom0)
     if writer.rng.below(4):
         writer.window_tree()
@@ -471,4 +467,18 @@ def one(seed, number, dom0):
         calls = t.count(writer.calls)
     while t.count(writer.calls) > CALLS or sum(map(len, writer.calls)) > 256:
         writer.calls.pop()
+    if strict:
+        without_l1tf(writer.calls)
     return t.Trace(number, writer.calls)
+
+
+def without_l1tf(calls):
+    """Entries that are not there, in whatever becomes a table, say no address that L1TF makes readable."""
+    for op in (op for call in calls for op in call):
+        if op.kind == t.DESCRIPTOR and not op.bits & t.P:
+            op.bits = 0
+        elif op.kind in (t.STORE, t.REQUEST, t.UVA, t.UVA_OTHER) and not op.bits & t.P and \
+                not (op.kind == t.REQUEST and op.mode == 1):
+            op.bits = 0 if op.value == t.RAW else op.bits & ~t.PSE
+            if op.value not in (t.RAW, t.ONES, t.HUGE):
+                op.value = t.NONE

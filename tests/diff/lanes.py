@@ -25,8 +25,9 @@ from live import Screen  # noqa: E402
 
 import traces as t  # noqa: E402
 
-# Frames that Xen loses count of (trace_own.c) stay the guest's; so it may have more than it starts with.
-_MEMORY, _MORE = 128, 192
+# Frames that Xen loses count of (trace_own.c), or does not tell of, stay the guest's; so it may have more than it starts
+# with, though less than an extent of 2 MiB (trace_check.c). xl grants a domU a MiB above what it has, whatever its maximum.
+_MEMORY, _MORE = 128, 129
 _CMDLINE = 'tests=trace_replay oracle=off'
 _LINE = re.compile(r'^trace (\d+) ([0-9a-f]{16}) (\S*)$', re.M)
 _LOST = re.compile(r'^trace (\d+) has lost (\S+)$', re.M)
@@ -72,13 +73,14 @@ def outcomes(text, numbers):
 class Dom0:
     """Xen's first domain; a boot for each replay."""
 
+    _more_args = ''
+
     name = 'dom0'
-    dom0 = True
 
     def __init__(self, cfg, modules=()):
         del modules  # each boot has its own
-        self._cfg = config.replace(
-            cfg, memory=_MEMORY, cmdline='', xen_args=f'{cfg.xen_args} dom0_mem={_MEMORY}M,max:{_MORE}M')
+        self._cfg = config.replace(cfg, memory=_MEMORY, cmdline='',
+                                   xen_args=f'{cfg.xen_args} dom0_mem={_MEMORY}M,max:{_MORE}M {self._more_args}')
 
     def __enter__(self):
         return self
@@ -88,7 +90,7 @@ class Dom0:
 
     def text(self, module):
         """The console's text of a replay."""
-        logs = self._cfg.logs('diff-dom0')
+        logs = self._cfg.logs(f'diff-{self.name}')
         path = os.path.join(logs, 'module')
         with open(path, 'wb') as f:
             f.write(module)
@@ -99,6 +101,16 @@ class Dom0:
         return '\n'.join(ktap.text(line) for line in lines)
 
 
+class Strict(Dom0):
+    """The same without linear page tables, guarded from L1TF, on a model of a CPU that has it."""
+
+    name = 'strict'
+    _more_args = 'pv-linear-pt=0 pv-l1tf=dom0'
+
+    def __init__(self, cfg, modules=()):
+        super().__init__(config.replace(cfg, cpu='Haswell,-smap'), modules)
+
+
 class DomU:
     """
     A domU by `xl create` in the rig's own dom0, which boots once. What is in @modules is there from the start; any other
@@ -106,7 +118,6 @@ class DomU:
     """
 
     name = 'domu'
-    dom0 = False
 
     def __init__(self, cfg, modules=()):
         logs = cfg.logs('diff-domu')
@@ -138,21 +149,26 @@ class DomU:
 
 
 class Model:
-    """The model, by tests/host/trace_model.c. After a replay .classes has what that says of targets."""
+    """
+    The model, by tests/host/trace_model.c. After a replay .classes has what that says of targets; with @counters, a
+    directory, the model has counted its branches there (branches.py).
+    """
 
     name = 'model'
 
-    def __init__(self, cfg, as_dom0):
-        self._program = os.environ.get('TRACE_MODEL') or os.path.join(cfg.build, 'host/vmopt/test_trace')
+    def __init__(self, cfg, lane, counters=''):
+        counting = 'test_trace_counted' if counters else 'test_trace'
+        self._program = os.environ.get('TRACE_MODEL') or os.path.join(cfg.build, 'host/vmopt', counting)
+        self._environment = {**os.environ, 'GCOV_PREFIX': counters}
         self.classes = ''
-        self._as = 'dom0' if as_dom0 else 'domu'
+        self._as = lane
 
     def text(self, module):
         with tempfile.NamedTemporaryFile() as f:
             f.write(module)
             f.flush()
             done = subprocess.run([self._program, self._as, f.name], stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, check=False)
+                                  stderr=subprocess.STDOUT, env=self._environment, check=False)
         text, _, self.classes = done.stdout.decode(errors='replace').partition('\nclasses ')
         return text
 

@@ -11,23 +11,23 @@ import struct
 import zlib
 
 MAGIC = 0x65636172546e6950
-VERSION = 1
+VERSION = 2
 VERBOSE = 1
 
 POOL = 16
-(KL4, KL3, KL2, KL1, KDATA, SHARED, UNOWNED, XEN, FOREIGN, IO, ABOVE, HUGE, ONES, NONE) = range(16, 30)
+(KL4, KL3, KL2, KL1, KDATA, SHARED, UNOWNED, XEN, FOREIGN, IO, ABOVE, HUGE, ONES, NONE, IOAPIC,
+ MSI) = range(16, 32)
 RAW = 255
 NAMES = [f'P{n}' for n in range(POOL)] + [
     'KL4', 'KL3', 'KL2', 'KL1', 'KDATA', 'SHARED', 'UNOWNED', 'XEN', 'FOREIGN', 'IO', 'ABOVE', 'HUGE',
-    'ONES', 'NONE']
+    'ONES', 'NONE', 'IOAPIC', 'MSI']
 
 (STORE, UPDATE, REQUEST, EXT, EXT_OP, UVA, UVA_OTHER, MULTICALL, MEMORY, SET_GDT, DESCRIPTOR,
  OTHER) = range(1, 13)
-DECREASE, EXCHANGE, DECREASE_FAULT, POPULATE_NONE = range(4)
-UNKNOWN, NESTED, ASSIST_TYPE, ASSIST_COMMAND = range(4)
-GOOD, NULL, BAD = range(3)
+(UNKNOWN, NESTED, ASSIST_TYPE, ASSIST_COMMAND, ASSIST_NO_TYPE, STRICT, UNSTRICT, WIDE, TOUCH) = range(9)
+GOOD, NULL, BAD, HOLE_PLACE, CONST = range(5)
 SELF, OWN_NUMBER, OTHER_DOMAIN, DOMID_IO, DOMID_XEN, NOBODY = range(6)
-WINDOW, HOME, XEN_VA, NONCANONICAL, HOLE = range(5)
+WINDOW, HOME, XEN_VA, NONCANONICAL, HOLE, LAST = range(6)
 (FLUSH_NONE, FLUSH_LOCAL, INVLPG_LOCAL, FLUSH_ALL, INVLPG_ALL, FLUSH_BITMAP, INVLPG_BITMAP, FLUSH_FAULT,
  INVLPG_FAULT, FLUSH_TYPE3) = range(10)
 
@@ -43,6 +43,17 @@ PTE_LINK = P | RW | US | A
 (PIN_L1, PIN_L2, PIN_L3, PIN_L4, UNPIN, NEW_BASEPTR, TLB_FLUSH_LOCAL, CMD_INVLPG_LOCAL, TLB_FLUSH_MULTI,
  INVLPG_MULTI, TLB_FLUSH_ALL, CMD_INVLPG_ALL, FLUSH_CACHE, SET_LDT, COMMAND_14, NEW_USER_BASEPTR, CLEAR_PAGE,
  COPY_PAGE, FLUSH_CACHE_GLOBAL, MARK_SUPER, UNMARK_SUPER) = range(21)
+
+# XENMEM_*
+INCREASE, DECREASE, MAX_RAM, CURRENT, MAXIMUM = range(5)
+POPULATE, ADD_PHYSMAP, MEMORY_MAP, MACHINE_MAP, EXCHANGE, MACHPHYS, SET_MAP = 6, 7, 9, 10, 11, 12, 13
+REMOVE_PHYSMAP, ADD_BATCH, NO_MEMOP = 15, 23, 63
+# How many extents, beside small numbers; and how many before.
+MANY, MANY_BYTES, MANY_FRAMES, MANY_BEFORE = 253, 254, 255, 0xffff
+# mem_flags: as listed in tests/guest/trace_memory.c.
+(FLAGS_NONE, BITS_FEW, BITS_ALL, BITS_SOME, BITS_MOST, NODE, EXACT_NODE, EXACT_OTHER, EXACT_NO_NODE, VNODE,
+ ON_DEMAND) = range(11)
+_FIELDS = ('arg', 'list', 'out', 'order', 'out_order', 'domain', 'out_domain', 'flags', 'done', 'space', 'out_count')
 
 _HEADER = struct.Struct('<QIIIIQ')
 _HEAD = struct.Struct('<IHH')
@@ -64,6 +75,11 @@ class Op:
     def pack(self):
         return _OP.pack(self.kind, self.label, self.mode, self.frame, self.index, self.value,
                         self.count, self.bits)
+
+
+def memory_bits(**fields):
+    """The bits of a memory_op (enum trace_memory)."""
+    return sum(value << 5 * _FIELDS.index(name) for name, value in fields.items())
 
 
 @dataclasses.dataclass

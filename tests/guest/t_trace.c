@@ -114,6 +114,7 @@ static void replay_all(void)
 	}
 	if (!trace_names_find())
 		return;
+	trace_memory_keep_map();
 	trace_clean();
 	head = (const struct trace_head *)(module + 1);
 	for (n = 0; n < module->traces; n++) {

@@ -21,7 +21,7 @@
 #include "raw.h"
 
 #define TRACE_MAGIC   UINT64_C(0x65636172546e6950) /* "PinTrace" */
-#define TRACE_VERSION 1
+#define TRACE_VERSION 2
 
 #define TRACE_POOL     16
 #define TRACE_RECORDS  256 /* of one trace */
@@ -63,6 +63,8 @@ enum trace_name {
 	TRACE_HUGE,	/* beyond them */
 	TRACE_ONES,	/* all bits of a frame number */
 	TRACE_NONE,	/* frame 0, or no address at all */
+	TRACE_IOAPIC,	/* where the I/O APIC is, ... */
+	TRACE_MSI,	/* ... and where devices write interrupts to: not even a dom0's */
 	TRACE_NAMES,
 	TRACE_DEAD = 254, /* was the pool's in this trace, and has gone back to Xen; in no trace */
 	TRACE_RAW = 255,  /* an entry that is all in `bits` */
@@ -77,18 +79,35 @@ enum trace_kind {
 	TRACE_UVA,	  /* update_va_mapping */
 	TRACE_UVA_OTHER,  /* update_va_mapping_otherdomain */
 	TRACE_MULTICALL,  /* `count` calls follow, each with its records */
-	TRACE_MEMORY,	  /* memory_op: mode TRACE_DECREASE .. */
+	TRACE_MEMORY,	  /* memory_op: command `mode` */
 	TRACE_SET_GDT,	  /* `index` entries in frame, value, value, ... */
 	TRACE_DESCRIPTOR, /* update_descriptor of frame[index]: bits */
-	TRACE_OTHER,	  /* a hypercall that must fail: mode TRACE_UNKNOWN .. */
+	TRACE_OTHER,	  /* mode TRACE_UNKNOWN .. */
 	TRACE_KINDS,
 };
 
-enum trace_memory { TRACE_DECREASE, TRACE_EXCHANGE, TRACE_DECREASE_FAULT, TRACE_POPULATE_NONE };
-enum trace_other { TRACE_UNKNOWN, TRACE_NESTED, TRACE_ASSIST_TYPE, TRACE_ASSIST_COMMAND };
+enum trace_other {
+	TRACE_UNKNOWN,
+	TRACE_NESTED,
+	TRACE_ASSIST_TYPE,
+	TRACE_ASSIST_COMMAND,
+	TRACE_ASSIST_NO_TYPE, /* beyond the bits of a word */
+	TRACE_STRICT,	      /* vm_assist: m2p_strict, ... */
+	TRACE_UNSTRICT,	      /* ... and no longer */
+	TRACE_WIDE,	      /* of a multicall: a number of more than 32 bits */
+	TRACE_TOUCH, /* no call: the CPU reads descriptor `index` of the LDT. -EFAULT if Xen lets it fault */
+	TRACE_OTHERS
+};
 
-/* Where the requests of a batch are (`frame` of TRACE_UPDATE, TRACE_EXT, TRACE_MULTICALL). */
-enum trace_where { TRACE_GOOD, TRACE_NULL, TRACE_BAD };
+/* Where something is that Xen reads or writes: the requests of a batch, say. */
+enum trace_where {
+	TRACE_GOOD,
+	TRACE_NULL,
+	TRACE_BAD,   /* at Xen's */
+	TRACE_HOLE,  /* at an address of the guest's where nothing is */
+	TRACE_CONST, /* where it can be read only */
+	TRACE_WHERES
+};
 
 /* Whose frames (`mode` of TRACE_UPDATE, TRACE_EXT and TRACE_UVA_OTHER). */
 enum trace_domain {
@@ -108,6 +127,7 @@ enum trace_va {
 	TRACE_VA_XEN,
 	TRACE_VA_NONCANONICAL,
 	TRACE_VA_HOLE, /* of the kernel's half, where there is no L1 */
+	TRACE_VA_LAST, /* the last page of the lower half */
 	TRACE_VAS
 };
 
@@ -129,9 +149,13 @@ enum trace_flush {
 /*
  * A record. What a kind makes of the fields is said above and here:
  *
- *   UPDATE, EXT, MULTICALL   frame: where the requests are; value: where *done goes; mode: whose frames
- *   EXT_OP                   frame, value: MFN arguments; index: an address; bits: entries, or 1: bad bitmap
+ *   UPDATE, EXT, MULTICALL   frame: where the requests are; value: where *done goes; mode: whose frames;
+ *                            index: 1 for a call begun anew; bits: whose tables (of UPDATE), plus one, or 0
+ *   EXT_OP                   frame, value: MFN arguments; index: an address; bits: entries, or 1: a bad bitmap, 2: one
+ *                            without the vCPU
  *   UVA, UVA_OTHER           index: the address; value | bits: the entry; count: flush; mode: whose frames
+ *   MEMORY                   frame, value, value, ..: the list; count: how long it is, or enum trace_many; index: how many
+ *                            extents were done before, or TRACE_MANY_BEFORE; bits: enum trace_memory
  */
 struct trace_op {
 	uint8_t kind;
@@ -145,6 +169,39 @@ struct trace_op {
 };
 
 _Static_assert(sizeof(struct trace_op) == 16, "as in the module");
+
+/* Fields of a MEMORY's bits, by the number of their first bit; each has 5 but the last. */
+enum trace_memory {
+	TRACE_M_ARG = 0,	 /* where the argument is (enum trace_where) ... */
+	TRACE_M_LIST = 5,	 /* ... the list, or a map's buffer ... */
+	TRACE_M_OUT = 10,	 /* ... and an exchange's other list */
+	TRACE_M_ORDER = 15,	 /* of extents, */
+	TRACE_M_OUT_ORDER = 20,	 /* and of those that an exchange gives */
+	TRACE_M_DOMAIN = 25,	 /* whose (enum trace_domain), */
+	TRACE_M_OUT_DOMAIN = 30, /* and of an exchange's other side */
+	TRACE_M_FLAGS = 35,	 /* mem_flags: one of trace_memory.c's */
+	TRACE_M_DONE = 40,	 /* nr_exchanged */
+	TRACE_M_SPACE = 45,	 /* XENMAPSPACE_* */
+	TRACE_M_OUT_COUNT = 50,	 /* extents that an exchange gives, as `count` */
+	TRACE_M_END = 58
+};
+
+enum trace_many {
+	TRACE_MANY =
+		253, /* just more extents than a call can tell, more entries than any map has */
+	TRACE_MANY_BYTES, /* 2^62: more bytes than there are addresses */
+	TRACE_MANY_FRAMES /* 2^60: more frames than there are numbers, of extents of order 9 */
+};
+
+/* A command of memory_op that is none. */
+#define TRACE_NO_MEMOP 63
+
+#define TRACE_MANY_BEFORE 0xffff /* stands for 2^20 */
+
+static inline unsigned int trace_field(const struct trace_op *op, enum trace_memory field)
+{
+	return op->bits >> field & (field == TRACE_M_OUT_COUNT ? 0xff : 0x1f);
+}
 
 /*
  * Indices of tables. What of an L4 is whose is not the same everywhere, so an index is a code too; codes have the
@@ -218,11 +275,31 @@ struct trace_call {
 	uint64_t extents[TRACE_EXTENTS], out[TRACE_EXTENTS];
 };
 
+/* The CPU reads descriptor @entry of the LDT: false if that faulted. On the model there is another of this name. */
+bool trace_touch(unsigned int entry);
+
 /* Carries out the call at @op; *@made becomes the calls that it was: a multicall, then those in it. Returns how many. */
 unsigned int trace_run(const struct trace_op *op, const struct trace_call **made);
 
 /* A call is about to be made. On the model, which can see what its targets are, there is another of this name. */
 void trace_about_to(const struct trace_op *op);
+
+/* Where something is that is well at @good. */
+uint64_t trace_where(unsigned int which, const void *good);
+/* The same of the @bytes at @good, for TRACE_CONST: they are copied to where they can only be read until the call is over. */
+uint64_t trace_where_const(unsigned int which, const void *good, size_t bytes);
+
+/* trace_memory.c: memory_op. */
+
+/* Makes up the call, of which there may be @n others at the same time. */
+void trace_memory_encode(struct trace_call *call, unsigned int n);
+/* The call @n has been made: what it said beside its result. */
+void trace_memory_result(struct trace_call *call, unsigned int n);
+/* What Xen gave in excess goes back. */
+void trace_memory_follow(const struct trace_call *call);
+/* The guest's own map is kept, and put back if a trace has set another. */
+void trace_memory_keep_map(void);
+void trace_memory_restore_map(void);
 
 /* trace_own.c: frames of the pool that were given back to Xen. */
 
@@ -232,6 +309,8 @@ void trace_about_to(const struct trace_op *op);
 void trace_own_refresh(void);
 /* @call may have given some back: what is gone is replaced. */
 void trace_own_follow(const struct trace_call *call);
+/* Gives the extent of @order at @mfn back to Xen. */
+void trace_own_give(uint64_t mfn, unsigned int order);
 /* Pool frame @n, whose own address maps nothing, goes back if it was to. Returns whether something still holds it. */
 bool trace_own_settle(unsigned int n);
 /*

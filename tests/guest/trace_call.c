@@ -4,7 +4,6 @@
  * serves a call by itself and one of a multicall.
  */
 #include "trace.h"
-#include <xen/memory.h>
 #include <pinion/lib/string.h>
 
 #define CALLS (TRACE_SUBCALLS + 1)
@@ -13,8 +12,15 @@
 #define NO_HYPERCALL 999
 #define NO_COMMAND   5
 #define NO_TYPE	     6
+#define FAR_TYPE     100
+
+/* Of a multicall's entry: no number of 32 bits. */
+#define WIDE_NUMBER (UINT64_C(1) << 32 | __HYPERVISOR_xen_version)
 
 #define NOT_TOLD 99
+
+/* In a batch's count: MMU_UPDATE_PREEMPTED. */
+#define BEGUN_ANEW (UINT64_C(1) << 31)
 
 static struct trace_call calls[CALLS];
 static struct multicall_entry entries[CALLS];
@@ -25,13 +31,17 @@ static struct {
 		struct mmu_update update[TRACE_BATCH];
 		struct mmuext_op ext[TRACE_BATCH];
 		uint64_t gdt[TRACE_BATCH];
-		struct xen_memory_reservation reservation;
-		struct xen_memory_exchange exchange;
 	};
 } memory[CALLS];
 
-/* A set of vCPUs with the first in it: a bitmap's words are read as many as there are vCPUs for. */
-static uint64_t bitmap[16] = { 1 };
+/* A set of vCPUs with the first in it, and one without: a bitmap's words are read as many as there are vCPUs for. */
+static uint64_t bitmap[16] = { 1 }, nobody[16];
+
+/* The scratch page behind the pool: where what can only be read is put, and how far. */
+static struct {
+	uint64_t *page;
+	size_t used;
+} constant;
 
 /* On a base of the trace's own address 0 may be mapped, and what is there would be done. */
 static uint64_t requests(unsigned int which, const void *good)
@@ -41,17 +51,59 @@ static uint64_t requests(unsigned int which, const void *good)
 	return which == TRACE_NULL && trace_base_is_kernel() ? 0 : XEN_VA_BASE;
 }
 
-/* Where *done goes, which may be nowhere. */
-static uint64_t where(unsigned int which, const void *good)
+uint64_t trace_where(unsigned int which, const void *good)
 {
 	switch (which) {
 	case TRACE_GOOD:
 		return (uintptr_t)good;
 	case TRACE_NULL:
 		return 0;
+	case TRACE_HOLE: /* the kernel is at the end of its slot; no trace's base is without that */
+		return ((uintptr_t)bitmap & ~(L4_SPAN - 1)) + L4_SPAN / 2;
 	default:
 		return XEN_VA_BASE;
 	}
+}
+
+uint64_t trace_where_const(unsigned int which, const void *good, size_t bytes)
+{
+	uint64_t *at;
+
+	if (which != TRACE_CONST)
+		return trace_where(which, good);
+	if (!constant.page || constant.used + bytes > PAGE_SIZE)
+		return XEN_VA_BASE;
+	at = constant.page + constant.used / sizeof(*at);
+	memcpy(at, good, bytes);
+	constant.used += (bytes + 7) & ~(size_t)7;
+	return (uintptr_t)at;
+}
+
+static void constant_open(void)
+{
+	constant.page = raw_page(TRACE_POOL);
+	constant.used = 0;
+}
+
+/* From here on it can only be read, if there is something; until constant_open() and another. */
+static void constant_close(bool on)
+{
+	if (constant.used)
+		CHECK_EQ(on ? raw_ro(constant.page) : raw_rw(constant.page), 0);
+}
+
+/* What mmu_update and mmuext_op have in common. A call begun anew is told what was done before, which was nothing. */
+static void encode_batch(struct trace_call *call)
+{
+	const struct trace_op *op = call->op;
+
+	call->args[1] = op->count;
+	if (op->index) {
+		call->args[1] |= BEGUN_ANEW;
+		call->done = 0;
+	}
+	call->args[2] = trace_where(op->value, &call->done);
+	call->args[3] = trace_domid(op->mode);
 }
 
 static void encode_update(struct trace_call *call, unsigned int n)
@@ -70,9 +122,9 @@ static void encode_update(struct trace_call *call, unsigned int n)
 	}
 	call->nr = __HYPERVISOR_mmu_update;
 	call->args[0] = requests(op->frame, memory[n].update);
-	call->args[1] = op->count;
-	call->args[2] = where(op->value, &call->done);
-	call->args[3] = trace_domid(op->mode);
+	encode_batch(call);
+	if (op->bits)
+		call->args[3] |= (uint64_t)(trace_domid((unsigned int)op->bits - 1) + 1U) << 16;
 }
 
 static void encode_ext_op(struct mmuext_op *ext, const struct trace_op *op)
@@ -92,7 +144,8 @@ static void encode_ext_op(struct mmuext_op *ext, const struct trace_op *op)
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_INVLPG_MULTI:
 		ext->arg1.linear_addr = trace_va(op->index);
-		ext->arg2.src_mfn = where(op->bits ? TRACE_BAD : TRACE_GOOD, bitmap);
+		ext->arg2.src_mfn = trace_where(op->bits == 1 ? TRACE_BAD : TRACE_GOOD,
+						op->bits == 2 ? nobody : bitmap);
 		break;
 	case MMUEXT_COPY_PAGE:
 		ext->arg2.src_mfn = mfn_x(trace_mfn(op->value));
@@ -109,9 +162,7 @@ static void encode_ext(struct trace_call *call, unsigned int n)
 		encode_ext_op(&memory[n].ext[i], &op[1 + i]);
 	call->nr = __HYPERVISOR_mmuext_op;
 	call->args[0] = requests(op->frame, memory[n].ext);
-	call->args[1] = op->count;
-	call->args[2] = where(op->value, &call->done);
-	call->args[3] = trace_domid(op->mode);
+	encode_batch(call);
 }
 
 static uint64_t flush(unsigned int which)
@@ -154,37 +205,6 @@ static void encode_uva(struct trace_call *call)
 	call->args[3] = op->kind == TRACE_UVA ? 0 : trace_domid(op->mode);
 }
 
-/* The frames are `frame`, then `value` as often as is asked for. */
-static void encode_memory(struct trace_call *call, unsigned int n)
-{
-	struct xen_memory_reservation res = { .nr_extents = call->op->count, .domid = DOMID_SELF };
-	const struct trace_op *op = call->op;
-	unsigned int i;
-
-	call->nr = __HYPERVISOR_memory_op;
-	call->args[0] = XENMEM_decrease_reservation;
-	for (i = 0; i < op->count; i++) {
-		call->extents[i] = mfn_x(trace_mfn(i ? op->value : op->frame));
-		call->out[i] = pfn_x(boot_va_pfn(raw_page(op->frame % TRACE_POOL)));
-	}
-	set_xen_guest_handle(res.extent_start, call->extents);
-	if (op->mode == TRACE_DECREASE_FAULT)
-		set_xen_guest_handle(res.extent_start, (xen_pfn_t *)raw_ptr(XEN_VA_BASE));
-	if (op->mode == TRACE_POPULATE_NONE) {
-		call->args[0] = XENMEM_populate_physmap;
-		res.nr_extents = 0;
-	}
-	call->args[1] = (uintptr_t)&memory[n];
-	if (op->mode != TRACE_EXCHANGE) {
-		memory[n].reservation = res;
-		return;
-	}
-	call->args[0] = XENMEM_exchange;
-	res.nr_extents = 1;
-	memory[n].exchange = (struct xen_memory_exchange){ .in = res, .out = res };
-	set_xen_guest_handle(memory[n].exchange.out.extent_start, call->out);
-}
-
 static void encode_gdt(struct trace_call *call, unsigned int n)
 {
 	const struct trace_op *op = call->op;
@@ -202,14 +222,22 @@ static void encode_other(struct trace_call *call)
 	call->nr = __HYPERVISOR_vm_assist;
 	switch (call->op->mode) {
 	case TRACE_UNKNOWN:
+	case TRACE_WIDE:
 		call->nr = NO_HYPERCALL;
 		break;
 	case TRACE_NESTED:
 		call->nr = __HYPERVISOR_multicall;
 		break;
 	case TRACE_ASSIST_TYPE:
+	case TRACE_ASSIST_NO_TYPE:
 		call->args[0] = VMASST_CMD_enable;
-		call->args[1] = NO_TYPE;
+		call->args[1] = call->op->mode == TRACE_ASSIST_TYPE ? NO_TYPE : FAR_TYPE;
+		break;
+	case TRACE_STRICT:
+	case TRACE_UNSTRICT:
+		call->args[0] =
+			call->op->mode == TRACE_STRICT ? VMASST_CMD_enable : VMASST_CMD_disable;
+		call->args[1] = VMASST_TYPE_m2p_strict;
 		break;
 	default:
 		call->args[0] = NO_COMMAND;
@@ -238,7 +266,7 @@ static void encode(unsigned int n, const struct trace_op *op)
 		encode_uva(call);
 		break;
 	case TRACE_MEMORY:
-		encode_memory(call, n);
+		trace_memory_encode(call, n);
 		break;
 	case TRACE_SET_GDT:
 		encode_gdt(call, n);
@@ -260,10 +288,26 @@ __weak void trace_about_to(const struct trace_op *op)
 	(void)op;
 }
 
+/* VERR reads the descriptor, and changes flags alone. */
+__weak bool trace_touch(unsigned int entry)
+{
+	uint32_t selector = entry << 3 | 7;
+
+	return PROBE_INSN("verr %w1", "r"(selector)) == 0;
+}
+
+static uint64_t multicall_list(const struct trace_op *op)
+{
+	if (op->frame == TRACE_CONST)
+		return trace_where_const(op->frame, &entries[1], op->count * sizeof(entries[0]));
+	return requests(op->frame, &entries[1]);
+}
+
 static unsigned int run_multicall(const struct trace_op *op)
 {
 	const struct trace_op *inner = op + 1;
 	unsigned int i, n = op->count;
+	uint64_t list;
 
 	trace_about_to(op);
 	for (i = 1; i <= n; i++) {
@@ -271,15 +315,22 @@ static unsigned int run_multicall(const struct trace_op *op)
 		encode(i, inner);
 		memset(&entries[i], 0, sizeof(entries[i]));
 		entries[i].op = calls[i].nr;
+		if (inner->kind == TRACE_OTHER && inner->mode == TRACE_WIDE)
+			entries[i].op = WIDE_NUMBER;
 		memcpy(entries[i].args, calls[i].args, sizeof(calls[i].args));
 		inner += trace_records(inner, TRACE_RECORDS);
 	}
+	list = multicall_list(op);
+	constant_close(true);
 	calls[0].op = op;
 	calls[0].done = NOT_TOLD;
-	calls[0].rc =
-		hypercall_raw(__HYPERVISOR_multicall, requests(op->frame, &entries[1]), n, 0, 0, 0);
-	for (i = 1; i <= n; i++)
+	calls[0].rc = hypercall_raw(__HYPERVISOR_multicall, list, n, 0, 0, 0);
+	constant_close(false);
+	for (i = 1; i <= n; i++) {
 		calls[i].rc = (long)entries[i].result;
+		if (calls[i].op->kind == TRACE_MEMORY)
+			trace_memory_result(&calls[i], i);
+	}
 	return calls[0].rc ? 1 : n + 1;
 }
 
@@ -288,11 +339,20 @@ unsigned int trace_run(const struct trace_op *op, const struct trace_call **made
 	struct trace_call *call = &calls[0];
 
 	*made = calls;
+	constant_open();
 	if (op->kind == TRACE_MULTICALL)
 		return run_multicall(op);
 	trace_about_to(op);
 	encode(0, op);
+	if (op->kind == TRACE_OTHER && op->mode == TRACE_TOUCH) {
+		call->rc = trace_touch(op->index) ? 0 : -EFAULT;
+		return 1;
+	}
+	constant_close(true);
 	call->rc = hypercall_raw(call->nr, call->args[0], call->args[1], call->args[2],
 				 call->args[3], 0);
+	constant_close(false);
+	if (op->kind == TRACE_MEMORY)
+		trace_memory_result(call, 0);
 	return 1;
 }

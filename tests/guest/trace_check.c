@@ -10,9 +10,13 @@
  *   paths    no entry for a kernel's table at an index that an address of the window goes through, or an
  *            update_va_mapping would reach the kernel's own leaves
  *   home     at a pool frame's own address stands that frame or nothing
- *   base     see trace_allowed(): what can only be said when the call is made
+ *   extent   of memory_op, no frames but those that have names: none behind them in an extent of several; nothing given of
+ *            a size that might be had or not
+ *   base, strict
+ *            see trace_allowed(): what can only be said when the call is made
  */
 #include "trace.h"
+#include <xen/memory.h>
 #include <pinion/lib/crc32.h>
 
 #define KERNEL_LINK PTE_LINK
@@ -99,16 +103,98 @@ static const char *uva_wrong(const struct trace_op *op)
 	return op->index >> 3 < TRACE_POOL ? entry_wrong(op, 0) : "home: no pool frame";
 }
 
+/* Orders that neither a dom0 nor a domU may ask for. */
+#define ORDER_TOO_LARGE 19
+/* An order that both may, and that is more than what they may have besides. */
+#define ORDER_TOO_MUCH	9
+
+/* Extents of the list are of one frame, or none is taken: they are another's, too large, or more than can be. */
+static bool takes_named_only(const struct trace_op *op)
+{
+	const unsigned int order = trace_field(op, TRACE_M_ORDER);
+
+	return order == 0 || order >= ORDER_TOO_LARGE || op->count >= TRACE_MANY ||
+	       trace_field(op, TRACE_M_DOMAIN) > TRACE_OWN_NUMBER;
+}
+
+static const char *extents_wrong(const struct trace_op *op)
+{
+	const unsigned int order = trace_field(op, TRACE_M_ORDER),
+			   out = trace_field(op, TRACE_M_OUT_ORDER);
+
+	switch (op->mode) {
+	case XENMEM_decrease_reservation:
+		return takes_named_only(op) ? NULL : "extent: frames without a name";
+	case XENMEM_exchange:
+		return takes_named_only(op) && (out <= 2 || out >= ORDER_TOO_LARGE)
+			       ? NULL
+			       : "extent: frames without a name";
+	case XENMEM_increase_reservation:
+	case XENMEM_populate_physmap:
+		return order <= 1 || order == ORDER_TOO_MUCH || order >= ORDER_TOO_LARGE
+			       ? NULL
+			       : "extent: a size that might be had or not";
+	default:
+		return NULL;
+	}
+}
+
+/* Commands that traces know, and one that nobody does. */
+static bool memory_command(unsigned int command)
+{
+	switch (command) {
+	case XENMEM_increase_reservation:
+	case XENMEM_decrease_reservation:
+	case XENMEM_maximum_ram_page:
+	case XENMEM_current_reservation:
+	case XENMEM_maximum_reservation:
+	case XENMEM_populate_physmap:
+	case XENMEM_add_to_physmap:
+	case XENMEM_memory_map:
+	case XENMEM_machine_memory_map:
+	case XENMEM_exchange:
+	case XENMEM_machphys_mapping:
+	case XENMEM_set_memory_map:
+	case XENMEM_remove_from_physmap:
+	case XENMEM_add_to_physmap_batch:
+	case TRACE_NO_MEMOP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_kernels(unsigned int name)
+{
+	return name >= TRACE_KL4 && name < TRACE_UNOWNED;
+}
+
 static const char *memory_wrong(const struct trace_op *op)
 {
-	if (op->mode > TRACE_POPULATE_NONE || op->count > TRACE_EXTENTS || op->count == 0)
+	if (!memory_command(op->mode) || (op->count > TRACE_EXTENTS && op->count < TRACE_MANY))
 		return "no such operation";
 	if (op->frame >= TRACE_NAMES || op->value >= TRACE_NAMES)
 		return "no such frame";
-	if ((op->frame >= TRACE_KL4 && op->frame < TRACE_UNOWNED) ||
-	    (op->value >= TRACE_KL4 && op->value < TRACE_UNOWNED))
+	if (trace_field(op, TRACE_M_ARG) >= TRACE_WHERES ||
+	    trace_field(op, TRACE_M_LIST) >= TRACE_WHERES ||
+	    trace_field(op, TRACE_M_OUT) >= TRACE_WHERES || op->bits >> TRACE_M_END)
+		return "no such place";
+	if (trace_field(op, TRACE_M_DOMAIN) >= TRACE_DOMAINS ||
+	    trace_field(op, TRACE_M_OUT_DOMAIN) >= TRACE_DOMAINS)
+		return "no such domain";
+	if (trace_field(op, TRACE_M_OUT_COUNT) > TRACE_EXTENTS &&
+	    trace_field(op, TRACE_M_OUT_COUNT) < TRACE_MANY)
+		return "no such operation";
+	if ((is_kernels(op->frame) &&
+	     !(op->mode == XENMEM_exchange && op->frame == TRACE_SHARED)) ||
+	    is_kernels(op->value))
 		return "own: given away";
-	return NULL;
+	if (trace_field(op, TRACE_M_ARG) == TRACE_NULL ||
+	    trace_field(op, TRACE_M_OUT) == TRACE_NULL ||
+	    (trace_field(op, TRACE_M_LIST) == TRACE_NULL &&
+	     op->mode != XENMEM_increase_reservation && op->mode != XENMEM_machine_memory_map))
+		return "null: an argument there";
+	return extents_wrong(op);
 }
 
 static const char *descriptor_wrong(const struct trace_op *op)
@@ -127,7 +213,7 @@ static const char *batch_wrong(const struct trace_op *op)
 	unsigned int inner = op->kind == TRACE_UPDATE ? TRACE_REQUEST : TRACE_EXT_OP, i;
 
 	if (op->frame > TRACE_BAD || op->value > TRACE_BAD || op->mode >= TRACE_DOMAINS ||
-	    op->count > TRACE_BATCH)
+	    op->count > TRACE_BATCH || op->index > 1 || op->bits > TRACE_DOMAINS)
 		return "no such batch";
 	for (i = 1; i <= op->count; i++) {
 		if (op[i].kind != inner)
@@ -154,8 +240,8 @@ static const char *op_wrong(const struct trace_op *op)
 	case TRACE_UVA_OTHER:
 		return uva_wrong(op);
 	case TRACE_MULTICALL:
-		return op->frame > TRACE_BAD || op->count > TRACE_SUBCALLS ? "no such multicall"
-									   : NULL;
+		return op->frame >= TRACE_WHERES || op->count > TRACE_SUBCALLS ? "no such multicall"
+									       : NULL;
 	case TRACE_MEMORY:
 		return memory_wrong(op);
 	case TRACE_SET_GDT:
@@ -167,7 +253,7 @@ static const char *op_wrong(const struct trace_op *op)
 	case TRACE_DESCRIPTOR:
 		return descriptor_wrong(op);
 	case TRACE_OTHER:
-		return op->mode > TRACE_ASSIST_COMMAND ? "no such call" : NULL;
+		return op->mode >= TRACE_OTHERS ? "no such call" : NULL;
 	default:
 		return "no such kind";
 	}
@@ -175,7 +261,8 @@ static const char *op_wrong(const struct trace_op *op)
 
 /*
  * Requests, stores and multicalls are no calls of a multicall. NULL is no address there: the base may change before
- * the call's turn. Nor is an exchange, for which see trace_own_refresh().
+ * the call's turn. Nor is what Xen gives frames for, for which see trace_own_refresh(), nor what trace_allowed() must
+ * have seen before.
  */
 static bool may_be_inner(const struct trace_op *op)
 {
@@ -184,7 +271,11 @@ static bool may_be_inner(const struct trace_op *op)
 	if ((op->kind == TRACE_UPDATE || op->kind == TRACE_EXT || op->kind == TRACE_SET_GDT) &&
 	    where == TRACE_NULL)
 		return false;
-	if (op->kind == TRACE_MEMORY && op->mode == TRACE_EXCHANGE)
+	if (op->kind == TRACE_MEMORY &&
+	    (op->mode == XENMEM_exchange || op->mode == XENMEM_populate_physmap ||
+	     op->mode == XENMEM_increase_reservation))
+		return false;
+	if (op->kind == TRACE_OTHER && (op->mode == TRACE_STRICT || op->mode == TRACE_TOUCH))
 		return false;
 	return op->kind != TRACE_STORE && op->kind != TRACE_MULTICALL &&
 	       op->kind != TRACE_REQUEST && op->kind != TRACE_EXT_OP;

@@ -66,7 +66,7 @@ const char *trace_name(unsigned int name)
 		"P0",	   "P1",  "P2",	   "P3",   "P4",    "P5",     "P6",	 "P7",
 		"P8",	   "P9",  "P10",   "P11",  "P12",   "P13",    "P14",	 "P15",
 		"KL4",	   "KL3", "KL2",   "KL1",  "KDATA", "SHARED", "UNOWNED", "XEN",
-		"FOREIGN", "IO",  "ABOVE", "HUGE", "ONES",  "NONE",
+		"FOREIGN", "IO",  "ABOVE", "HUGE", "ONES",  "NONE",   "IOAPIC",	 "MSI",
 	};
 	_Static_assert(ARRAY_SIZE(text) == TRACE_NAMES, "a text for each");
 
@@ -103,6 +103,8 @@ bool trace_names_find(void)
 	names.mfn[TRACE_HUGE] = _mfn(HUGE);
 	names.mfn[TRACE_ONES] = _mfn(PTE_ADDR_MASK >> PAGE_SHIFT);
 	names.mfn[TRACE_NONE] = _mfn(0);
+	names.mfn[TRACE_IOAPIC] = _mfn(0xfec00);
+	names.mfn[TRACE_MSI] = _mfn(0xfee00);
 	names.domid = raw_own_domid();
 	return CHECK(mfn_x(names.mfn[TRACE_UNOWNED]) && mfn_x(names.mfn[TRACE_XEN]));
 }
@@ -150,6 +152,8 @@ uint64_t trace_va(unsigned int number)
 		return XEN_VA_BASE + (n << PAGE_SHIFT);
 	case TRACE_VA_NONCANONICAL:
 		return UINT64_C(1) << 63 | n << PAGE_SHIFT;
+	case TRACE_VA_LAST:
+		return (UINT64_C(1) << 47) - PAGE_SIZE;
 	case TRACE_VA_HOLE:
 		return (PMAP_BASE & ~(L3_SPAN - 1)) + (n << PAGE_SHIFT);
 	default:

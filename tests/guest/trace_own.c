@@ -38,9 +38,11 @@ static uint64_t take(uint64_t pfn)
 	return hypercall_memory_op(XENMEM_populate_physmap, &res) == 1 ? frame : INVALID_MFN_X;
 }
 
-static void give(uint64_t mfn)
+void trace_own_give(uint64_t mfn, unsigned int order)
 {
-	struct xen_memory_reservation res = { .nr_extents = 1, .domid = DOMID_SELF };
+	struct xen_memory_reservation res = { .nr_extents = 1,
+					      .extent_order = order,
+					      .domid = DOMID_SELF };
 
 	set_xen_guest_handle(res.extent_start, &mfn);
 	CHECK_EQ(hypercall_memory_op(XENMEM_decrease_reservation, &res), 1);
@@ -89,7 +91,7 @@ static void replace(unsigned int n)
 		return;
 	adopt(n, mfn);
 	while (nr)
-		give(aside[--nr]);
+		trace_own_give(aside[--nr], 0);
 }
 
 /* Pool frame @n has been exchanged for @mfn. */
@@ -99,7 +101,7 @@ static void adopt_exchanged(unsigned int n, uint64_t mfn)
 		adopt(n, mfn);
 	} else {
 		replace(n);
-		give(mfn);
+		trace_own_give(mfn, 0);
 	}
 }
 
@@ -112,20 +114,58 @@ void trace_own_refresh(void)
 			replace(n);
 }
 
-void trace_own_follow(const struct trace_call *call)
+/* The pool frame that is number @i of the list, or TRACE_POOL. */
+static unsigned int listed(const struct trace_op *op, unsigned int i)
+{
+	const unsigned int name = i ? op->value : op->frame;
+
+	return trace_is_pool(name) ? name : TRACE_POOL;
+}
+
+/* Those from the first that was left to the last that is done. */
+static void follow_decrease(const struct trace_call *call)
 {
 	const struct trace_op *op = call->op;
+	unsigned int i;
 
-	if (op->kind != TRACE_MEMORY || !trace_is_pool(op->frame))
-		return;
-	if (op->mode == TRACE_EXCHANGE && call->rc == 0)
-		adopt_exchanged(op->frame, call->out[0]);
-	if (op->mode != TRACE_DECREASE || call->rc <= 0)
-		return;
-	given[op->frame] = true;
-	if (call->rc > 1 && trace_is_pool(op->value))
-		given[op->value] = true;
+	for (i = op->index; i < TRACE_EXTENTS && (long)i < call->rc; i++)
+		if (listed(op, i) < TRACE_POOL)
+			given[listed(op, i)] = true;
 	trace_own_refresh();
+}
+
+/*
+ * What is done of an exchange, extents of one frame each, has frames of Xen's in its other list. Where it could not be told, or
+ * the call failed behind the theft, the frame has gone and there is nothing for it.
+ */
+static void follow_exchange(const struct trace_call *call)
+{
+	const struct trace_op *op = call->op;
+	const unsigned int order = trace_field(op, TRACE_M_OUT_ORDER);
+	const bool told = trace_field(op, TRACE_M_OUT) == TRACE_GOOD;
+	unsigned int i;
+
+	for (i = trace_field(op, TRACE_M_DONE); i < TRACE_EXTENTS && i < op->count; i++) {
+		const unsigned int n = listed(op, i);
+
+		if (n == TRACE_POOL || given[n] || owned(n))
+			continue;
+		if (told && i < call->done)
+			adopt_exchanged(n, call->out[i >> order] + (i & ((1U << order) - 1)));
+		else
+			replace(n);
+	}
+}
+
+void trace_own_follow(const struct trace_call *call)
+{
+	if (call->op->kind != TRACE_MEMORY)
+		return;
+	trace_memory_follow(call);
+	if (call->op->mode == XENMEM_exchange)
+		follow_exchange(call);
+	else if (call->op->mode == XENMEM_decrease_reservation)
+		follow_decrease(call);
 }
 
 /*
@@ -145,7 +185,7 @@ bool trace_own_renew(unsigned int n)
 	if (!lost) {
 		adopt_exchanged(n, out);
 	} else if (CHECK(owned(n))) {
-		give(in);
+		trace_own_give(in, 0);
 		replace(n);
 	}
 	CHECK_EQ(raw_rw(raw_page(n)), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Traces as text: a letter for each result, and verbosely a line for each call that reads like a program. */
 #include "trace.h"
+#include <xen/memory.h>
 
 char trace_letter(long rc)
 {
@@ -9,7 +10,7 @@ char trace_letter(long rc)
 		char letter;
 	} letters[] = { { -EPERM, 'P' },  { -ENOENT, 'E' },	{ -ESRCH, 'S' },  { -EBUSY, 'B' },
 			{ -EINVAL, 'I' }, { -EFAULT, 'F' },	{ -ENOSYS, 'N' }, { -EACCES, 'A' },
-			{ -ENOMEM, 'M' }, { -EOPNOTSUPP, 'O' }, { -ENXIO, 'X' } };
+			{ -ENOMEM, 'M' }, { -EOPNOTSUPP, 'O' }, { -ENXIO, 'X' },  { -EDOM, 'D' } };
 	static const char counts[] = ".123456789";
 	unsigned int i;
 
@@ -51,12 +52,24 @@ static const char *domain(unsigned int which)
 
 static const char *where(unsigned int which, const char *null, const char *bad)
 {
-	return which == TRACE_GOOD ? "" : which == TRACE_NULL ? null : bad;
+	switch (which) {
+	case TRACE_GOOD:
+		return "";
+	case TRACE_NULL:
+		return null;
+	case TRACE_HOLE:
+		return " at a hole";
+	case TRACE_CONST:
+		return " where it can be read only";
+	default:
+		return bad;
+	}
 }
 
 static void print_va(unsigned int number)
 {
-	static const char *const kinds[] = { "window", "home", "xen", "non-canonical", "hole" };
+	static const char *const kinds[] = { "window",	      "home", "xen",
+					     "non-canonical", "hole", "last" };
 
 	print("%s:%#lx", kinds[number & 7], trace_va(number));
 }
@@ -117,8 +130,12 @@ static void print_batch(const struct trace_op *op)
 {
 	unsigned int i;
 
-	print("%s%s%s%s {", op->kind == TRACE_UPDATE ? "mmu_update" : "mmuext_op", domain(op->mode),
-	      where(op->frame, " at NULL", " at Xen's"), where(op->value, " no done", " bad done"));
+	print("%s%s%s%s%s", op->kind == TRACE_UPDATE ? "mmu_update" : "mmuext_op", domain(op->mode),
+	      where(op->frame, " at NULL", " at Xen's"), where(op->value, " no done", " bad done"),
+	      op->index ? " begun anew" : "");
+	if (op->bits)
+		print(" in tables%s", domain((unsigned int)op->bits - 1));
+	print(" {");
 	for (i = 1; i <= op->count; i++) {
 		if (op->kind == TRACE_UPDATE)
 			print_request(&op[i]);
@@ -135,12 +152,24 @@ static void print_uva(const struct trace_op *op)
 	print(" := %s|%#lx flush %u", trace_name(op->value), op->bits, op->count);
 }
 
+static void print_memory(const struct trace_op *op)
+{
+	print("memory_op %u%s: %u of order %u%s, from %u: %s %s%s, flags %u", op->mode,
+	      where(trace_field(op, TRACE_M_ARG), " at NULL", " at Xen's"), op->count,
+	      trace_field(op, TRACE_M_ORDER), domain(trace_field(op, TRACE_M_DOMAIN)), op->index,
+	      trace_name(op->frame), trace_name(op->value),
+	      where(trace_field(op, TRACE_M_LIST), " at NULL", " at Xen's"),
+	      trace_field(op, TRACE_M_FLAGS));
+	if (op->mode == XENMEM_exchange)
+		print(", for %u of order %u%s%s, %u before", trace_field(op, TRACE_M_OUT_COUNT),
+		      trace_field(op, TRACE_M_OUT_ORDER),
+		      domain(trace_field(op, TRACE_M_OUT_DOMAIN)),
+		      where(trace_field(op, TRACE_M_OUT), " at NULL", " at Xen's"),
+		      trace_field(op, TRACE_M_DONE));
+}
+
 static void print_op(const struct trace_op *op)
 {
-	static const char *const memory[] = { "decrease_reservation", "exchange",
-					      "decrease_reservation at Xen's",
-					      "populate_physmap of 0" };
-
 	switch (op->kind) {
 	case TRACE_STORE:
 		print("store %s[%u] := %s|%#lx, %u times", trace_name(op->frame), op->index,
@@ -158,8 +187,7 @@ static void print_op(const struct trace_op *op)
 		print("multicall of %u%s", op->count, where(op->frame, " at NULL", " at Xen's"));
 		break;
 	case TRACE_MEMORY:
-		print("%s %s %s, %u", memory[op->mode], trace_name(op->frame),
-		      trace_name(op->value), op->count);
+		print_memory(op);
 		break;
 	case TRACE_SET_GDT:
 		print("set_gdt %u of %s %s%s", op->index, trace_name(op->frame),
@@ -170,7 +198,7 @@ static void print_op(const struct trace_op *op)
 		      op->mode, op->bits);
 		break;
 	default:
-		print("other %u", op->mode);
+		print("other %u (%u)", op->mode, op->index);
 		break;
 	}
 }

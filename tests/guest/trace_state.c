@@ -14,6 +14,9 @@
 /* The name of the base, which is the kernel's L4 but within a trace. */
 static unsigned int base = TRACE_KL4;
 
+/* The M2P is shown to the kernel alone (VMASST_TYPE_m2p_strict): an L4 that is loaded as the user's loses it. */
+static bool strict;
+
 bool trace_base_is_kernel(void)
 {
 	return base == TRACE_KL4;
@@ -46,6 +49,18 @@ static bool base_allowed(const struct trace_op *op, unsigned int frame)
 	       !count_ext(op, MMUEXT_CLEAR_PAGE) && !count_ext(op, MMUEXT_COPY_PAGE);
 }
 
+/* Whether the kernel's own L4 would be the user's. */
+static bool takes_m2p(const struct trace_op *op)
+{
+	unsigned int i, n = trace_records(op, TRACE_RECORDS);
+
+	for (i = 1; i < n; i++)
+		if (op[i].kind == TRACE_EXT_OP && op[i].mode == MMUEXT_NEW_USER_BASEPTR &&
+		    op[i].frame == TRACE_KL4)
+			return true;
+	return false;
+}
+
 bool trace_allowed(const struct trace_op *op)
 {
 	unsigned int i, n = trace_records(op, TRACE_RECORDS);
@@ -54,7 +69,7 @@ bool trace_allowed(const struct trace_op *op)
 		if (op[i].kind == TRACE_EXT_OP && op[i].mode == MMUEXT_NEW_BASEPTR &&
 		    !base_allowed(op, op[i].frame))
 			return false;
-	return true;
+	return !strict || !takes_m2p(op);
 }
 
 void trace_follow(const struct trace_call *call)
@@ -65,6 +80,8 @@ void trace_follow(const struct trace_call *call)
 	for (i = 1; op->kind == TRACE_EXT && i <= done && i <= op->count; i++)
 		if (op[i].mode == MMUEXT_NEW_BASEPTR)
 			base = op[i].frame;
+	if (op->kind == TRACE_OTHER && op->mode == TRACE_STRICT)
+		strict = true;
 	trace_own_follow(call);
 }
 
@@ -101,7 +118,8 @@ static uint64_t mix_update(uint64_t hash, const struct trace_op *op)
 	unsigned int i;
 
 	for (i = 1; i <= op->count; i++) {
-		if (op[i].mode == MMU_MACHPHYS_UPDATE && trace_is_pool(op[i].frame))
+		if (op[i].mode == MMU_MACHPHYS_UPDATE && trace_is_pool(op[i].frame) &&
+		    trace_base_is_kernel()) /* another may be without the M2P */
 			hash = trace_mix(hash,
 					 raw_m2p(mfn_x(trace_mfn(op[i].frame))) == op[i].bits);
 		else if (op[i].mode != MMU_MACHPHYS_UPDATE)
@@ -252,6 +270,11 @@ static void clean_holders(void)
 	CHECK_EQ(ext(MMUEXT_NEW_USER_BASEPTR, 0), 0);
 	CHECK_EQ(ext(MMUEXT_SET_LDT, 0), 0);
 	CHECK_EQ(hypercall_raw(__HYPERVISOR_set_gdt, 0, 0, 0, 0, 0), 0);
+	CHECK_EQ(hypercall_raw(__HYPERVISOR_vm_assist, VMASST_CMD_disable, VMASST_TYPE_m2p_strict,
+			       0, 0, 0),
+		 0);
+	strict = false;
+	trace_memory_restore_map();
 }
 
 unsigned int trace_clean(void)

@@ -2,7 +2,9 @@
 /*
  * The replayer of tests/guest/trace.h on the model: the same sources as in the kernel, in a machine of this host.
  *
- *     trace_model dom0|domu MODULE
+ *     trace_model dom0|domu|strict MODULE
+ *
+ * strict is a dom0 of a Xen without linear page tables, on a CPU with L1TF from which dom0 is guarded too.
  *
  * Prints what the guest prints, which tests/diff compares with what it prints on Xen. Then a line `classes` with two
  * letters for each call that was made: what the model says, just before, of the frame that the call goes at, and of the
@@ -22,9 +24,17 @@
 
 #define CMDLINE "tests=-* oracle=off"
 #define PAGES	4096
-#define MORE	16384 /* that it may have besides: see trace_own.c */
+#define MORE \
+	256 /* that it may have besides: see trace_own.c, and less than an extent of trace_check.c's */
+#define SPARE 16384
+
+/* A CPU of the width that QEMU's have, on which L1TF has a limit of its own. */
+#define STRICT_MADDR_BITS 40
 
 extern const struct boot_hook __boot_hooks_start[], __boot_hooks_end[];
+
+/* Where branches are counted, those of the start are not of interest. */
+extern void __gcov_reset(void) __attribute__((weak));
 
 static char *classes;
 static size_t nr_classes, room_classes;
@@ -96,6 +106,16 @@ void trace_about_to(const struct trace_op *op)
 	note_class(value);
 }
 
+/* The replayer's, in place of the one that asks the CPU: whether Xen has mapped the descriptor's page, or can. */
+bool trace_touch(unsigned int entry)
+{
+	const uint64_t offset = entry * sizeof(uint64_t);
+	struct model *m = machine_model();
+
+	return model_map_ldt(m, offset) || entry >= m->ldt_ents ||
+	       !mfn_eq(m->ldt_frame[offset >> PAGE_SHIFT], INVALID_MFN);
+}
+
 static void *read_all(const char *path, size_t *bytes)
 {
 	FILE *file = fopen(path, "rb");
@@ -134,14 +154,17 @@ int main(int argc, char **argv)
 	static char test[] = "trace_replay";
 	struct machine_config config = { .nr_pages = PAGES,
 					 .max_pages = PAGES + MORE,
-					 .spare = MORE,
+					 .spare = SPARE,
 					 .seed = 1,
 					 .cmdline = CMDLINE };
 	enum machine_end end;
+	bool strict;
 
 	if (argc != 3)
 		return 2;
-	config.dom0 = strcmp(argv[1], "dom0") == 0;
+	strict = strcmp(argv[1], "strict") == 0;
+	config.dom0 = strict || strcmp(argv[1], "dom0") == 0;
+	config.l1tf = strict;
 	config.module = read_all(argv[2], &config.module_bytes);
 	if (!config.module) {
 		perror(argv[2]);
@@ -155,6 +178,12 @@ int main(int argc, char **argv)
 		printf("no start: %s\n%s", machine_why(), machine_console());
 		return 1;
 	}
+	if (strict) {
+		machine_model()->profile.linear_pt = false;
+		machine_model()->profile.maddr_bits = STRICT_MADDR_BITS;
+	}
+	if (__gcov_reset)
+		__gcov_reset();
 	machine_console_reset();
 	end = machine_run(replay, test);
 	fputs(machine_console(), stdout);

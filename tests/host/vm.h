@@ -53,8 +53,6 @@ struct vm {
 	struct domain domain;
 	uint64_t *mfn_list;	       /* at start of day */
 	uint64_t m2p_first, m2p_pages; /* frames that hold the M2P */
-	struct e820_entry e820[4];
-	unsigned int nr_e820;
 	struct vm_services services;
 	struct machine_stats stats;
 
@@ -131,8 +129,6 @@ struct vcpu_info *vm_vcpu_info(void);
 long xen_other(struct model *m, unsigned int nr, const uint64_t *args);
 /* Takes what is in the console's ring. */
 void xen_drain_ring(void);
-/* memory_op that the model has no part in; true if it is one, with its result in *@rc. */
-bool xen_memory_op(const uint64_t *args, long *rc);
 
 /* vm_call.c */
 

@@ -77,15 +77,6 @@ int call_copy_to(struct model *m __maybe_unused, uint64_t va, const void *src, s
 	return copy(va, (void *)(uintptr_t)src, n, PF_WRITE);
 }
 
-static long call(unsigned int nr, const uint64_t *args)
-{
-	long rc;
-
-	if (nr == __HYPERVISOR_memory_op && xen_memory_op(args, &rc))
-		return rc;
-	return model_hypercall(&vm->model, nr, args);
-}
-
 /*
  * mmu_update and mmuext_op: the first request that the hook has an error for ends the call. What comes before
  * it is one call to the model, whose own failure comes first.
@@ -99,11 +90,11 @@ static long call_counted(unsigned int nr, const uint64_t *args)
 	for (i = 0; i < count && !error; i++)
 		error = hook(hook_ctx, nr, args, i);
 	if (!error)
-		return call(nr, args);
+		return model_hypercall(&vm->model, nr, args);
 	memcpy(cut, args, sizeof(cut));
 	cut[1] = i - 1;
 	cut[2] = (uintptr_t)&done;
-	rc = cut[1] ? call(nr, cut) : 0;
+	rc = cut[1] ? model_hypercall(&vm->model, nr, cut) : 0;
 	/* A bad pointer to the count is ignored (do_mmu_update()). */
 	if (args[2] && copy(args[2], &done, sizeof(done), PF_WRITE))
 		done = 0;
@@ -144,8 +135,8 @@ static long call_hooked(unsigned int nr, const uint64_t *args)
 	if (error != -EFAULT || nr != __HYPERVISOR_update_va_mapping)
 		return error			      ? error
 		       : nr == __HYPERVISOR_multicall ? call_multi(args)
-						      : call(nr, args);
-	rc = call(nr, args);
+						      : model_hypercall(&vm->model, nr, args);
+	rc = model_hypercall(&vm->model, nr, args);
 	return rc ? rc : error;
 }
 
@@ -179,7 +170,7 @@ long hypercall_raw(unsigned int nr, uint64_t a1, uint64_t a2, uint64_t a3, uint6
 	long rc;
 
 	vm->stats.hypercalls++;
-	rc = hook ? call_hooked(nr, args) : call(nr, args);
+	rc = hook ? call_hooked(nr, args) : model_hypercall(&vm->model, nr, args);
 	check();
 	deliver_events();
 	return rc;

@@ -144,20 +144,24 @@ static void complete(struct machine_config *c)
 		c->check_every = c->nr_pages <= 256 ? 1 : 1000;
 }
 
-/* The maps that Xen gives: xl's of one entry, or the machine's. */
-static void fill_e820(void)
+/* The maps that Xen gives: xl's of one entry for a domU, the machine's for a dom0. */
+static void fill_maps(void)
 {
-	const struct machine_config *c = &vm->config;
-	const struct e820_entry xls[] = { { 0, c->max_pages * PAGE_SIZE, E820_RAM } };
-	const struct e820_entry machines[] = {
+	static struct model_region machine[] = {
 		{ 0, 0x9fc00, E820_RAM },
 		{ 0x9fc00, 0x60400, E820_RESERVED },
-		{ 0x100000, vm->nr_frames * PAGE_SIZE - 0x100000, E820_RAM },
+		{ 0x100000, 0, E820_RAM },
 		{ 0xfec00000, 0x1400000, E820_RESERVED },
 	};
+	struct model *m = &vm->model;
 
-	vm->nr_e820 = c->dom0 ? 4 : 1;
-	memcpy(vm->e820, c->dom0 ? machines : xls, vm->nr_e820 * sizeof(vm->e820[0]));
+	machine[2].size = vm->nr_frames * PAGE_SIZE - machine[2].addr;
+	m->machine_map = machine;
+	m->nr_machine_regions = ARRAY_SIZE(machine);
+	if (vm->config.dom0)
+		return;
+	m->map[0] = (struct model_region){ 0, vm->config.max_pages * PAGE_SIZE, E820_RAM };
+	m->nr_regions = 1;
 }
 
 uint8_t *vm_memory(size_t bytes, int *fd)
@@ -249,7 +253,7 @@ int machine_start(const struct machine_config *config)
 	memset(vm->mem + vm->m2p_first * PAGE_SIZE, 0xff, vm->m2p_pages * PAGE_SIZE);
 	layout_give();
 	layout_xen_tables();
-	fill_e820();
+	fill_maps();
 	machine_console_reset();
 	image_take_away();
 	rc = build();

@@ -313,30 +313,3 @@ long xen_other(struct model *m __maybe_unused, unsigned int nr, const uint64_t *
 		return -ENOSYS;
 	}
 }
-
-/*
- * XENMEM_memory_map: what xl sets for a domU, one entry of RAM up to its maximum. XENMEM_machine_memory_map: the
- * machine's, for a dom0.
- */
-bool xen_memory_op(const uint64_t *args, long *rc)
-{
-	struct xen_memory_map map;
-	bool dom0 = vm->config.dom0, machine = args[0] == XENMEM_machine_memory_map;
-	uint64_t buffer;
-
-	if (args[0] != XENMEM_memory_map && !machine)
-		return false;
-	*rc = machine ? -EPERM : -ENOSYS;
-	if (machine != dom0)
-		return true;
-	*rc = -EFAULT;
-	if (call_copy_from(&vm->model, &map, args[1], sizeof(map)))
-		return true;
-	map.nr_entries = map.nr_entries < vm->nr_e820 ? map.nr_entries : vm->nr_e820;
-	memcpy(&buffer, &map.buffer, sizeof(buffer));
-	if (call_copy_to(&vm->model, buffer, vm->e820, map.nr_entries * sizeof(vm->e820[0])) ||
-	    call_copy_to(&vm->model, args[1], &map, sizeof(map)))
-		return true;
-	*rc = 0;
-	return true;
-}

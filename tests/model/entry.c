@@ -25,8 +25,9 @@
 /* The MFN in an entry whose address bits are all set: what is left of INVALID_MFN. */
 #define PTE_INVALID_MFN (PTE_ADDR_MASK >> PAGE_SHIFT)
 
-/* Pages that dom0_setup_permissions() keeps from dom0: I/O APIC, local APICs and MSI. */
+/* What even a dom0 may only read (mmio_ro_ranges, ioapic_init()). */
 #define IO_APIC_MFN   UINT64_C(0xfec00)
+/* Pages that dom0_setup_permissions() keeps from dom0: local APICs and MSI. */
 #define MSI_FIRST_MFN UINT64_C(0xfee00)
 #define MSI_LAST_MFN  UINT64_C(0xfeeff)
 
@@ -92,7 +93,7 @@ static bool may_map_io(const struct model *m, uint64_t mfn)
 {
 	if (!m->profile.dom0 || mfn >> (m->profile.maddr_bits - PAGE_SHIFT))
 		return false;
-	return mfn != IO_APIC_MFN && (mfn < MSI_FIRST_MFN || mfn > MSI_LAST_MFN);
+	return mfn < MSI_FIRST_MFN || mfn > MSI_LAST_MFN;
 }
 
 /* The part of get_page_from_l1e() for what is no RAM. */
@@ -105,17 +106,19 @@ static int get_io_leaf(const struct model *m, uint64_t pte, enum model_owner pg_
 	if ((pg_owner != MODEL_IO && pg_owner != MODEL_GUEST) || !may_map_io(m, mfn))
 		return mfn == PTE_INVALID_MFN ? -EINVAL : -EPERM;
 
+	if (mfn == IO_APIC_MFN && (pte & PTE_RW))
+		*flip = PTE_RW;
 	/* PCD must be set: what would be cached becomes uncached in the nearest way. */
 	if (!(pte & PTE_PCD)) {
 		switch (pte & CACHE_BITS) {
 		case 0:
-			*flip = PTE_PWT | PTE_PCD;
+			*flip |= PTE_PWT | PTE_PCD;
 			break;
 		case PTE_PWT:
-			*flip = PTE_PCD;
+			*flip |= PTE_PCD;
 			break;
 		case PTE_PWT | PTE_PAT:
-			*flip = PTE_PCD | PTE_PAT;
+			*flip |= PTE_PCD | PTE_PAT;
 			break;
 		default: /* write-combining is no cache */
 			break;
