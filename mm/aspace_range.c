@@ -191,7 +191,6 @@ static void leaves_over(struct exec_list *list)
 		else
 			list->pfn[last++] = list->pfn[i];
 	}
-	list->nr = 0;
 	aspace_exec_release(list->pfn, last);
 }
 

@@ -257,6 +257,40 @@ TEST(range, range_refused_sections, "a refusal in a later section undoes the ear
 	range_block_back(block, 11);
 }
 
+/* What we know of frames is asked of all of them before anything is sent, of no others: those behind the last may be mapped too. */
+TEST(range, range_frame_later,
+     "a frame of a later section that can't be mapped is found before the first one is sent",
+     .needs = "mem>=64M", .together = true)
+{
+	static const uint64_t at[] = { PIECE - 1, 3 * PIECE + 1, 3 * PIECE + 64, 4 * PIECE - 9 };
+	static uint64_t pick[4 * PIECE / 64];
+	struct aspace_range r = { VA, 4 * PIECE - 8, pick };
+	enum planner_way forced = planner_force(WAY_ENTRIES);
+	struct mmu_batch_counters before;
+	struct aspace as;
+	unsigned int i;
+	pfn_t block;
+
+	for (i = 0; i < ARRAY_SIZE(pick); i++)
+		pick[i] = ((uint64_t)i * 64 % PIECE) ? ~UINT64_C(0) : ~UINT64_C(1);
+	REQUIRE(range_block(11, &block));
+	REQUIRE(range_begin(&as, true));
+	REQUIRE(beds(&as, block));
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		pfn_t bad = pfn_add(block, at[i]);
+
+		REQUIRE(table_begin(bad, 1, true) == 0);
+		before = mmu_batch_counters();
+		CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RW), -EBUSY);
+		CHECK_EQ(mmu_batch_counters().entries, before.entries);
+		table_forget(bad);
+	}
+	planner_force(forced);
+	range_audit();
+	range_end(&as);
+	range_block_back(block, 11);
+}
+
 /* Mapped read-only, then made a table behind our back: Xen refuses to let it be written. */
 TEST(range, range_refused_protect,
      "a refusal of rights undoes all that were changed, each page to what it had",

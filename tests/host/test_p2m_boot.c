@@ -264,12 +264,13 @@ static void test_targets(void **state)
 	finish();
 }
 
-/* A whole leaf goes right behind the last frame if that is where a leaf ends: no leaf is left out. */
+/* A whole leaf goes right behind the last frame if a leaf ends there and no hole begins before the next: none is left out. */
 static void test_leaf_target(void **state)
 {
 	static const struct e820_entry map[] = {
 		PAGES(0ULL, 0x600, E820_RAM),
-		PAGES(0x800ULL, 0x4000, E820_RAM),
+		PAGES(0x800ULL, 0x1200, E820_RAM),
+		PAGES(0x1300ULL, 0x4000, E820_RAM),
 		{ 0, 0, 0 },
 	};
 
