@@ -235,12 +235,24 @@ static int end_section(struct range_op *op, int rc)
 	return end;
 }
 
+/* Where the walk ends above L2 there is nothing for as long as the missing entry reaches. */
+static uint64_t next_page(const struct range_op *op, const struct piece *p)
+{
+	unsigned int level = p->bottom;
+	uint64_t next;
+
+	if (!op->skip_holes || level <= 2)
+		return p->page + p->nr;
+	next = ((p->va >> level_shift(level)) + 1) << level_shift(level);
+	return (next - op->range->va) >> PAGE_SHIFT;
+}
+
 static int check_from(struct range_op *op, uint64_t page)
 {
 	struct piece p;
 	int rc = 0;
 
-	for (; page < op->end && !rc; page = p.page + p.nr) {
+	for (; page < op->end && !rc; page = next_page(op, &p)) {
 		range_piece_at(op, page, &p);
 		if (p.selected > 0)
 			rc = op->check(op, &p);
@@ -279,18 +291,6 @@ int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 	return range_flush(op, p, false);
 }
 
-/* Where the walk ends above L2 there is nothing for as long as the missing entry reaches. */
-static uint64_t next_page(const struct range_op *op, const struct piece *p)
-{
-	unsigned int level = p->bottom;
-	uint64_t next;
-
-	if (!op->skip_holes || level <= 2)
-		return p->page + p->nr;
-	next = ((p->va >> level_shift(level)) + 1) << level_shift(level);
-	return (next - op->range->va) >> PAGE_SHIFT;
-}
-
 static int go_over(struct range_op *op)
 {
 	struct piece p;
@@ -319,7 +319,7 @@ static int prune(struct range_op *op)
 	struct piece p;
 	int rc = 0;
 
-	for (; page <= op->at && !rc; page = p.page + p.nr) {
+	for (; page <= op->at && !rc; page = next_page(op, &p)) {
 		range_piece_at(op, page, &p);
 		if (!is_empty(p.table[p.bottom], p.bottom))
 			continue;

@@ -22,8 +22,9 @@ FUZZ_SRC_p2m_boot := mm/p2m.c mm/p2m_walk.c mm/p2m_publish.c mm/p2m_boot.c mm/m2
 	tests/host/machine.c tests/host/p2m_pool.c
 
 # Those with a machine (tests/host/vm.mk), and their sources.
-FUZZ_VM_TARGETS := mm
-FUZZ_VM_SRC_mm := tests/fuzz/mm_oracle.c tests/fuzz/mm_range.c tests/fuzz/mm_hold.c
+FUZZ_VM_TARGETS := mm mm_dom0 console
+FUZZ_VM_SRC_mm := $(wildcard tests/fuzz/mm*.c)
+FUZZ_VM_SRC_mm_dom0 := $(FUZZ_VM_SRC_mm)
 
 # Seconds for all targets together, as the clock has it, and how many run at a time.
 SECONDS ?= 600

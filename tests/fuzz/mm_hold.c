@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Holds and sections of them, and address spaces that come and go; see fuzz_mm.c for the bytes. */
+/* Holds and sections of them, and address spaces that come and go; see mm.c for the bytes. */
 #include "mm.h"
 
 static mmu_map_t map_of(unsigned int i)
@@ -68,7 +68,7 @@ static void release(struct fuzz *f)
 static void look(void)
 {
 	for (unsigned int space = 0; space < SPACES; space++)
-		for (unsigned int piece = 0; piece < 3; piece++) {
+		for (unsigned int piece = 0; piece < PIECES; piece++) {
 			mm_check_page(space, piece * PIECE);
 			mm_check_tables(space, piece * PIECE);
 		}

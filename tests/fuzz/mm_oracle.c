@@ -9,27 +9,53 @@
 struct oracle oracle;
 struct trouble trouble;
 
-void mm_forget(unsigned int space)
+/* Where each piece of a window is, in pieces. */
+static const unsigned int piece_at[PIECES] = { 0, 1, 2, 512, 513, 1537 };
+
+uint64_t mm_page_at(unsigned int page)
+{
+	return (uint64_t)piece_at[page / PIECE] * PIECE + page % PIECE;
+}
+
+void mm_count(unsigned int frame, unsigned int rights, int by)
+{
+	if (frame < POOL && rights != HOLE)
+		oracle.count[rights][frame] = (uint16_t)(oracle.count[rights][frame] + by);
+}
+
+void mm_set(unsigned int space, unsigned int page, unsigned int frame, unsigned int rights)
 {
 	struct space *s = &oracle.space[space];
 
-	s->broken = false;
-	for (unsigned int i = 0; i < WINDOW; i++) {
-		s->page[i].frame = 0;
-		s->page[i].rights = HOLE;
-	}
+	mm_count(s->page[page].frame, s->page[page].rights, -1);
+	mm_count(frame, rights, 1);
+	s->mapped[page / PIECE] += (rights != HOLE) - (s->page[page].rights != HOLE);
+	s->page[page].frame = (uint16_t)frame;
+	s->page[page].rights = (uint16_t)rights;
 }
 
-const uint16_t *mm_count(unsigned int rights)
+void mm_begin(void)
 {
-	static uint16_t count[POOL];
+	memset(oracle.holder, 0, sizeof(oracle.holder));
+	memset(oracle.count, 0, sizeof(oracle.count));
+	memset(oracle.space, 0, sizeof(oracle.space));
+	for (unsigned int i = 0; i < SPACES * WINDOW; i++)
+		oracle.space[i / WINDOW].page[i % WINDOW].rights = HOLE;
+	mm_forget_areas();
+	oracle.current = KERNEL;
+}
 
-	memset(count, 0, sizeof(count));
-	for (unsigned int s = 0; s < SPACES; s++)
-		for (unsigned int i = 0; i < WINDOW; i++)
-			if (oracle.space[s].page[i].rights == rights)
-				count[oracle.space[s].page[i].frame]++;
-	return count;
+void mm_forget(unsigned int space)
+{
+	oracle.space[space].broken = false;
+	for (unsigned int i = 0; i < WINDOW; i++)
+		mm_set(space, i, 0, HOLE);
+}
+
+bool mm_is_busy(unsigned int frame, unsigned int rights)
+{
+	return (rights == ASPACE_RW && frame_at(mm_pfn(frame))->execs > 0) ||
+	       (rights == ASPACE_RX && direct_map_shared(mm_pfn(frame)));
 }
 
 bool mm_excused(unsigned int space, int rc)
@@ -46,26 +72,45 @@ bool mm_excused(unsigned int space, int rc)
 	       (rc == -EIO && oracle.space[space].broken);
 }
 
+bool mm_is_stuck(unsigned int frame)
+{
+	return frame_at(mm_pfn(frame))->flags & FRAME_STUCK;
+}
+
+void mm_check_access(uint64_t va, unsigned int rights, const uint64_t *word)
+{
+	uint64_t is = 0;
+	int rc = guest_load(va, &is, sizeof(is), NULL);
+
+	fuzz_check(rc == (rights == HOLE ? -EFAULT : 0), "a load from %#lx: %d", va, rc);
+	if (rights == HOLE)
+		return;
+	fuzz_check(!word || is == *word, "%#lx has %#lx, not %#lx", va, is, word ? *word : 0);
+	rc = guest_store(va, &is, sizeof(is), NULL);
+	fuzz_check(rc == (rights == ASPACE_RW ? 0 : -EFAULT), "a store to %#lx: %d", va, rc);
+}
+
 /* The same through the guest's own TLB. */
 static void check_access(unsigned int space, unsigned int page)
 {
 	unsigned int rights = oracle.space[space].page[page].rights;
 	unsigned int frame = oracle.space[space].page[page].frame;
-	uint64_t va = mm_va(space, page), word = 0;
-	int rc = guest_load(va, &word, sizeof(word), NULL);
+	uint64_t tag = mm_tag(frame);
+	int rc;
 
-	fuzz_check(rc == (rights == HOLE ? -EFAULT : 0), "a load from space %u, page %u: %d", space,
-		   page, rc);
-	if (rights == HOLE)
+	mm_check_access(mm_va(space, page), rights, frame < POOL ? &tag : NULL);
+	if (rights != ASPACE_RX)
 		return;
-	fuzz_check(word == mm_tag(frame), "space %u, page %u has %#lx, not frame %#x", space, page,
-		   word, frame);
-	rc = guest_store(va, &word, sizeof(word), NULL);
-	fuzz_check(rc == (rights == ASPACE_RW ? 0 : -EFAULT), "a store to space %u, page %u: %d",
-		   space, page, rc);
-	rc = guest_store((uint64_t)direct_va(mm_pfn(frame)), &word, sizeof(word), NULL);
-	fuzz_check(rights != ASPACE_RX || rc == -EFAULT,
-		   "frame %#x is executable, and can be written in the direct map", frame);
+	rc = guest_store((uint64_t)direct_va(mm_pfn(frame)), &tag, sizeof(tag), NULL);
+	fuzz_check(rc == -EFAULT, "frame %#x is executable, and can be written in the direct map",
+		   frame);
+}
+
+static bool is_frame(const struct aspace_info *info, unsigned int frame)
+{
+	if (frame < POOL)
+		return pfn_eq(info->pfn, mm_pfn(frame));
+	return mfn_x(info->mfn) == IO_MFN + frame - POOL && pfn_x(info->pfn) == mfn_x(info->mfn);
 }
 
 void mm_check_page(unsigned int space, unsigned int page)
@@ -80,7 +125,7 @@ void mm_check_page(unsigned int space, unsigned int page)
 	fuzz_check(info.mapped == (rights != HOLE), "space %u, page %u is%s mapped", space, page,
 		   info.mapped ? "" : " not");
 	if (info.mapped)
-		fuzz_check(pfn_eq(info.pfn, mm_pfn(s->page[page].frame)) &&
+		fuzz_check(is_frame(&info, s->page[page].frame) &&
 				   info.writable == (rights == ASPACE_RW) &&
 				   info.executable == (rights == ASPACE_RX) &&
 				   info.user == (space != KERNEL) && info.level == 1,
@@ -91,27 +136,28 @@ void mm_check_page(unsigned int space, unsigned int page)
 		check_access(space, page);
 }
 
-/* Whether something in the pieces [@first, @end) is mapped or held. */
-static bool has_reason(unsigned int space, unsigned int first, unsigned int end)
+/* Whether anything is mapped or held in the space's 2^@shift bytes around @va. */
+static bool has_reason(unsigned int space, uint64_t va, unsigned int shift)
 {
 	for (unsigned int i = 0; i < MAPS; i++)
-		if (oracle.holder[i].space == space && oracle.holder[i].page / PIECE >= first &&
-		    oracle.holder[i].page / PIECE < end)
+		if (oracle.holder[i].space == space &&
+		    mm_va(space, oracle.holder[i].page) >> shift == va >> shift)
 			return true;
-	for (unsigned int i = first * PIECE; i < end * PIECE; i++)
-		if (oracle.space[space].page[i].rights != HOLE)
+	for (unsigned int i = 0; i < PIECES; i++)
+		if (oracle.space[space].mapped[i] &&
+		    mm_va(space, i * PIECE) >> shift == va >> shift)
 			return true;
 	return false;
 }
 
-/* The level at which a walk ends: the two pieces behind the split share what is above an L1. */
-static int bottom(unsigned int space, unsigned int piece)
+/* The level at which a walk ends. */
+static int bottom(unsigned int space, uint64_t va)
 {
-	if (has_reason(space, piece, piece + 1))
+	if (has_reason(space, va, L2_SHIFT))
 		return 1;
-	if (piece > 0 && has_reason(space, 1, 3))
+	if (has_reason(space, va, L3_SHIFT))
 		return 2;
-	return space == KERNEL ? 3 : 4;
+	return space == KERNEL || has_reason(space, va, L4_SHIFT) ? 3 : 4;
 }
 
 void mm_check_tables(unsigned int space, unsigned int page)
@@ -127,9 +173,9 @@ void mm_check_tables(unsigned int space, unsigned int page)
 	if (oracle.space[space].broken)
 		return;
 	level = mmu_map_inspect_va(oracle.space[space].as, map, mm_va(space, page));
-	fuzz_check(level == bottom(space, page / PIECE),
+	fuzz_check(level == bottom(space, mm_va(space, page)),
 		   "a walk to space %u, page %u ends at level %d, not %d", space, page, level,
-		   bottom(space, page / PIECE));
+		   bottom(space, mm_va(space, page)));
 	fuzz_check(mmu_map_pml4t(map) && !mmu_map_pdpt(map) == (level > 3) &&
 			   !mmu_map_pdt(map) == (level > 2) && !mmu_map_pt(map) == (level > 1),
 		   "the views do not end at level %d", level);

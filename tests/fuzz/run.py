@@ -8,8 +8,8 @@
 Each target begins with tests/fuzz/corpus/TARGET and what earlier runs left in WORK/corpus/TARGET, where new
 inputs go; an input that breaks something goes to WORK/found/TARGET-*, what was said to LOGS/fuzz-TARGET.log. The
 seconds are of the clock, for all targets together, shared among them alike. A line a target tells its
-executions, coverage (cov: edges; ft: features, libFuzzer's finer count) and inputs. Exit status 1 if
-anything was found.
+executions, CPU seconds, coverage (cov: edges; ft: features, libFuzzer's finer count) and inputs. Exit status 1
+if anything was found.
 
 --merge replaces tests/fuzz/corpus/TARGET by the fewest inputs that reach each edge, and some, about KEEP in all, of
 those that reach each feature. Inputs with a name that is no hash are regressions, and stay.
@@ -18,6 +18,7 @@ those that reach each feature. Inputs with a name that is no hash are regression
 import argparse
 import concurrent.futures
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
@@ -53,26 +54,29 @@ def command(args, target):
 
 
 def fuzz(args, target, seconds):
-    """One target's run: (what to say, whether it found something)."""
+    """One target's run: (what to say, whether it found something, CPU seconds)."""
     grown, found = args.work / "corpus" / target, args.work / "found"
     for folder in (grown, found, args.logs):
         folder.mkdir(parents=True, exist_ok=True)
     corpora = [str(grown)] + ([str(CORPUS / target)] if (CORPUS / target).is_dir() else [])
     log = args.logs / f"fuzz-{target}.log"
     with log.open("wb") as out:
-        status = subprocess.run([*command(args, target), f"-max_total_time={seconds}",
-                                 "-print_final_stats=1", "-reload=0",
-                                 f"-artifact_prefix={found}/{target}-", *corpora],
-                                stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False).returncode
+        process = subprocess.Popen([*command(args, target), f"-max_total_time={seconds}",
+                                    "-print_final_stats=1", "-reload=0",
+                                    f"-artifact_prefix={found}/{target}-", *corpora],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    status, cpu = process.returncode, used.ru_utime + used.ru_stime
     text = log.read_bytes()
     pulses, done = PULSE.findall(text), DONE.search(text)
     runs, cov, ft, inputs = pulses[-1] if pulses else (b"0", b"0", b"0", b"0")
     runs = done[1] if done else runs
-    said = (f"{target:14} {int(runs):>10} executions in {seconds} s, cov {int(cov)}, ft {int(ft)}, "
+    said = (f"{target:14} {int(runs):>10} executions in {seconds} s, {cpu:.0f} s of CPU, cov {int(cov)}, ft {int(ft)}, "
             f"{int(inputs or 0)} inputs")
     if status:
         said += f"  FOUND SOMETHING (status {status}): {log}"
-    return said, status != 0
+    return said, status != 0, cpu
 
 
 def smallest(args, target, room, *options):
@@ -123,14 +127,15 @@ def main():
             print(merge(args, target), flush=True)
         return 0
     each = max(1, args.seconds * min(args.jobs, len(args.targets)) // len(args.targets))
-    bad = 0
+    bad, cpu = 0, 0.0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         runs = [pool.submit(fuzz, args, target, each) for target in args.targets]
         for done in concurrent.futures.as_completed(runs):
-            said, broken = done.result()
+            said, broken, used = done.result()
             print(said, flush=True)
             bad += broken
-    print(f"fuzz: {len(args.targets)} targets, {bad} found something")
+            cpu += used
+    print(f"fuzz: {len(args.targets)} targets, {cpu:.0f} s of CPU, {bad} found something")
     return 1 if bad else 0
 
 

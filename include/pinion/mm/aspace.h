@@ -125,7 +125,7 @@ struct aspace_info {
 	bool mapped;
 	unsigned int level; /* at which the walk ended: 1, unless a higher entry is not present */
 	mfn_t mfn;
-	pfn_t pfn;			 /* INVALID_PFN for a frame that is not ours */
+	pfn_t pfn; /* of a frame that is not ours: as the P2M has it, identity, or INVALID_PFN */
 	bool writable, executable, user; /* over all levels */
 	bool shared;			 /* through a table of the direct map's */
 	uint64_t entry;			 /* as it was read at that level */
