@@ -316,6 +316,7 @@ TEST(range, range_one_as_it_is,
      .together = true)
 {
 	struct aspace_range one = { VA, 1, NULL }, hole = { VA + PAGE_SIZE, 1, NULL };
+	struct mmu_batch_counters before, after;
 	struct aspace as;
 	uint64_t calls;
 	pfn_t block;
@@ -323,9 +324,14 @@ TEST(range, range_one_as_it_is,
 	REQUIRE(range_block(1, &block));
 	REQUIRE(range_begin(&as, true));
 	CHECK_RC(aspace_map_block(&as, &(struct aspace_range){ VA, 1, NULL }, block, ASPACE_RW), 0);
+	before = mmu_batch_counters();
 	CHECK_RC(aspace_map_block(&as, &(struct aspace_range){ VA + 2 * PAGE_SIZE, 1, NULL },
 				  pfn_add(block, 1), ASPACE_R),
 		 0);
+	after = mmu_batch_counters();
+	CHECK_EQ(after.ones - before.ones, 1);
+	CHECK_EQ(after.sections - before.sections, 1);
+	CHECK_EQ(after.entries - before.entries, 1);
 	calls = mmu_batch_calls();
 	CHECK_RC(aspace_unmap(&as, &hole), 0);
 	CHECK_RC(aspace_protect(&as, &one, ASPACE_RW), 0);

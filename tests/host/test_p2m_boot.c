@@ -273,6 +273,12 @@ static void test_leaf_target(void **state)
 		PAGES(0x1300ULL, 0x4000, E820_RAM),
 		{ 0, 0, 0 },
 	};
+	static const struct e820_entry both[] = {
+		PAGES(0ULL, 0x400, E820_RAM),
+		PAGES(0x600ULL, 0x810, E820_RAM),
+		PAGES(0x820ULL, 0x4000, E820_RAM),
+		{ 0, 0, 0 },
+	};
 
 	(void)state;
 	start(0x1000, map, 128);
@@ -281,6 +287,13 @@ static void test_leaf_target(void **state)
 	assert_int_equal(report.relinked, 1);
 	assert_int_equal(kernel_p2m.max_pfn, 0x1200);
 	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x1000)).mfn, first_mfn(0x600));
+	finish();
+	/* Single frames of a later hole come first all the same, and the leaf behind them. */
+	start(0x1000, both, 128);
+	assert_int_equal(boot(), 0);
+	check(0);
+	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x1000)).mfn, first_mfn(0x810));
+	assert_int_equal(p2m_mfn(&kernel_p2m, _pfn(0x1200)).mfn, first_mfn(0x400));
 	finish();
 }
 
