@@ -91,6 +91,12 @@ static uint64_t linear_end(void)
 }
 
 /*
+ * Pages of the next word of the mask: lists and tables are kept as numbers in these loops, for one that is not there moves
+ * along as well.
+ */
+#define WORD_PAGES UINT64_C(64)
+
+/*
  * Requests for the selected entries of a live L1, of the frames at @pfns[its index], or if that is NULL of a run that has
  * @run at index 0. With @look frames and slots are looked at in the same pass: *@taken is what the slots hold, ORed,
  * and what the frames have in common is returned, as by range_fill().
@@ -103,12 +109,12 @@ static __always_inline uint32_t ask(const struct range_op *op, const struct piec
 	const uint64_t *linear = kernel_p2m.linear, *l1 = table_entries(p->table[1]);
 	const struct frame *frames = frame_table;
 	struct mmu_update *request = room->requests;
-	uint64_t ptr = room->ptr;
+	uint64_t ptr = room->ptr, list = (uintptr_t)pfns;
 	uint32_t common = UINT32_MAX;
 
 	FOR_MASK_WORDS (word, p) {
 		FOR_WORD_BITS (i, p->mask[word]) {
-			pfn = pfns ? pfn_x(pfns[i]) : run + i;
+			pfn = pfns ? pfn_x(((const pfn_t *)list)[i]) : run + i;
 			OPAQUE(i);
 			if (unlikely(pfn >= end)) {
 				if (pfn >= frame_table_nr)
@@ -125,11 +131,10 @@ static __always_inline uint32_t ask(const struct range_op *op, const struct piec
 			request->val = mfn << PAGE_SHIFT | flags;
 			request++;
 		}
-		if (pfns)
-			pfns += 64;
-		run += 64;
-		l1 += 64;
-		ptr += 64 * sizeof(uint64_t);
+		list += WORD_PAGES * sizeof(pfn_t);
+		run += WORD_PAGES;
+		l1 += WORD_PAGES;
+		ptr += WORD_PAGES * sizeof(uint64_t);
 	}
 	*taken = all;
 	return common;
@@ -151,24 +156,22 @@ uint32_t range_ask(const struct range_op *op, const struct piece *p,
 static __always_inline uint32_t look_at(const struct piece *p, const pfn_t *pfns, uint64_t run,
 					const uint64_t *l1, uint64_t *taken)
 {
-	uint64_t nr = frame_table_nr, all = 0, pfn;
+	uint64_t nr = frame_table_nr, list = (uintptr_t)pfns, table = (uintptr_t)l1, all = 0, pfn;
 	const struct frame *frames = frame_table;
 	uint32_t common = UINT32_MAX;
 
 	FOR_MASK_WORDS (word, p) {
 		FOR_WORD_BITS (i, p->mask[word]) {
-			pfn = pfns ? pfn_x(pfns[i]) : run + i;
+			pfn = pfns ? pfn_x(((const pfn_t *)list)[i]) : run + i;
 			if (pfn >= nr)
 				return 0;
 			common &= frame_word(&frames[pfn]);
 			if (l1)
-				all |= l1[i];
+				all |= ((const uint64_t *)table)[i];
 		}
-		if (pfns)
-			pfns += 64;
-		if (l1)
-			l1 += 64;
-		run += 64;
+		list += WORD_PAGES * sizeof(pfn_t);
+		table += WORD_PAGES * sizeof(uint64_t);
+		run += WORD_PAGES;
 	}
 	*taken = all;
 	return common;

@@ -237,6 +237,48 @@ TEST(range, range_frames, "free frames, tables, holes and pfns beyond RAM can't 
 	range_block_back(block, 3);
 }
 
+/*
+ * A list is looked at page by page, by loops of their own for whole tables, for entries and for what is checked ahead: a
+ * frame that one of them let pass would be read from beyond the frame table's end.
+ */
+TEST(range, range_bad_in_list, "a pfn beyond RAM anywhere in a list of three pieces refuses it all",
+     .together = true)
+{
+	static const unsigned int places[] = { 0, 1, 511, 512, 1023, 1024, 3 * PIECE - 1 };
+	static const enum planner_way ways[] = { WAY_OFFLINE, WAY_ENTRIES };
+	static pfn_t pfns[3 * PIECE];
+	const pfn_t bad[] = { frame_table_end(), INVALID_PFN, _pfn(UINT64_C(1) << 40) };
+	struct aspace_range r = { VA, 3 * PIECE, NULL };
+	uint64_t tables, entries;
+	enum planner_way forced;
+	struct aspace as;
+	unsigned int i;
+	pfn_t block;
+
+	REQUIRE(range_block(0, &block));
+	REQUIRE(range_begin(&as, true));
+	tables = range_tables(&as);
+	for (i = 0; i < ARRAY_SIZE(pfns); i++)
+		pfns[i] = block;
+	for (i = 0; i < ARRAY_SIZE(places) * ARRAY_SIZE(ways); i++) {
+		forced = planner_force(ways[i % ARRAY_SIZE(ways)]);
+		pfns[places[i / ARRAY_SIZE(ways)]] = bad[i % ARRAY_SIZE(bad)];
+		entries = mmu_batch_counters().entries;
+		CHECK_RC(aspace_map(&as, &r, pfns, ASPACE_R), -EINVAL);
+		/* No leaf has been sent, at most links of tables that went again. */
+		CHECK(mmu_batch_counters().entries - entries < 64);
+		pfns[places[i / ARRAY_SIZE(ways)]] = block;
+		planner_force(forced);
+		CHECK_EQ(range_tables(&as), tables);
+	}
+	range_expect(&as, VA, 3 * PIECE, block, HOLE);
+	CHECK_RC(aspace_map(&as, &r, pfns, ASPACE_R), 0);
+	CHECK_RC(aspace_unmap(&as, &r), 0);
+	range_audit();
+	range_end(&as);
+	range_block_back(block, 0);
+}
+
 /* The kernel's text and read-only data: read-only in the direct map too, and no way around that. */
 TEST(range, range_image,
      "no mapping makes the kernel's text or read-only data writable, or its data executable")
