@@ -54,6 +54,8 @@ _PROGRAMS = (
     (('build/host/unit/test_p2m',), 6, 'p2m'),
     (('build/host/unit/test_p2m_boot',), 5, 'p2m|m2p'),
     (('build/host/quick/test_machine',), 5, ''),
+    (('build/host/quick/test_crash',), 3, ''),
+    (('build/host/quick/test_boot_memory',), 5, 'boot|frame|kernel_map|direct_map|tables|pmap'),
     (('build/host/quick/test_fault_map',), 6, 'aspace|mmu|planner|tables|frame_alloc'),
     ((_SUITE, 'domu-large'), 20, 'aspace|mmu|planner|tables|direct_map|ptdump'),
     (('build/host/quick/test_fault_boot',), 8, 'boot|frame|kernel_map|p2m|m2p|direct_map|tables|pmap'),
