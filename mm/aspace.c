@@ -129,6 +129,17 @@ static int all_offline(struct aspace *as, bool unpin)
 	return mmu_batch_end(rc);
 }
 
+/* The same where it is what an earlier section did that is undone. */
+static int take_offline(struct aspace *as, bool unpin)
+{
+	int rc;
+
+	mmu_batch_insist(true);
+	rc = all_offline(as, unpin);
+	mmu_batch_insist(false);
+	return rc;
+}
+
 /* Late pin: all tables at once. What a failure leaves live is made offline again. */
 static int pin(struct aspace *as)
 {
@@ -142,7 +153,7 @@ static int pin(struct aspace *as)
 	rc = mmu_batch_end(rc);
 	if (!rc)
 		return 0;
-	undo = all_offline(as, false);
+	undo = take_offline(as, false);
 	as->broken |= undo != 0 || rc == -EIO;
 	return undo ? -EIO : rc;
 }
@@ -161,7 +172,7 @@ int aspace_activate(struct aspace *as)
 	rc = mmu_batch_end(mmu_batch_new_baseptr(as->l4, old->l4));
 	if (!rc)
 		this_cpu()->aspace = as;
-	else if (first && all_offline(as, true)) {
+	else if (first && take_offline(as, true)) {
 		as->broken = true;
 		rc = -EIO;
 	}

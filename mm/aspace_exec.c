@@ -20,14 +20,17 @@ int aspace_exec_unfit(pfn_t pfn)
 
 	if (!frame || frame->kind != FRAME_DATA)
 		return -EINVAL;
-	if (!(frame->flags & FRAME_PLAIN) && frame->execs == 0)
+	if (!(frame->flags & (FRAME_PLAIN | FRAME_STUCK)) && frame->execs == 0)
 		return -EBUSY;
 	return direct_map_shared(pfn) ? -EBUSY : 0;
 }
 
+/* One that is stuck is read-only already, and what has to be taken back may need it so. */
 int aspace_exec_queue(pfn_t pfn)
 {
-	int rc = frame_at(pfn)->execs == 0 ? mmu_batch_direct(pfn, false) : 0;
+	const struct frame *frame = frame_at(pfn);
+	bool writable = frame->execs == 0 && !(frame->flags & FRAME_STUCK);
+	int rc = writable ? mmu_batch_direct(pfn, false) : 0;
 
 	if (!rc)
 		frame_count_execs(pfn, 1);

@@ -277,6 +277,10 @@ int range_flush(struct range_op *op, const struct piece *p, bool within)
 	if (rc)
 		return rc;
 	op->sent = true;
+	if (!op->undo && !op->insists) {
+		op->insists = true;
+		mmu_batch_insist(true);
+	}
 	op->done = within ? p->page + p->nr : p->page;
 	return 0;
 }
@@ -332,10 +336,13 @@ static int prune(struct range_op *op)
 /* Earlier sections are done, or plain stores: back to where it began. */
 static int take_back(struct range_op *op, int rc)
 {
-	int undo = prune(op);
+	int undo;
 
+	mmu_batch_insist(true);
+	undo = prune(op);
 	if (!undo && op->done > op->start)
 		undo = op->undo ? op->undo(op, op->done) : -EIO;
+	mmu_batch_insist(false);
 	return undo ? -EIO : rc;
 }
 
@@ -373,5 +380,7 @@ int range_run(struct range_op *op)
 		rc = take_back(op, rc);
 	if (rc == -EIO)
 		op->as->broken = true;
+	if (op->insists)
+		mmu_batch_insist(false);
 	return rc;
 }

@@ -100,6 +100,7 @@ struct range_op {
 	bool check_all;	 /* the check before a second section begins with the first page */
 	bool skip_holes; /* nothing to do where there are no tables */
 	bool sent;	 /* a section has been */
+	bool insists;	 /* and what it did can't be taken back: all that follow insist */
 	bool checked;	 /* all that is left has been checked */
 	bool refused;	 /* Xen has refused something */
 	bool failed;	 /* a section has, and it has ended */

@@ -70,6 +70,14 @@ int mmu_batch_end(int rc)
 	return rc;
 }
 
+void mmu_batch_insist(bool on)
+{
+	struct mmu_batch *b = mmu_batch_this();
+
+	ASSERT(on || b->insists > 0);
+	b->insists += on ? 1U : -1U;
+}
+
 unsigned int mmu_batch_depth(void)
 {
 	return mmu_batch_this()->depth;

@@ -63,8 +63,9 @@ struct hook {
 
 struct mmu_batch {
 	unsigned int depth;
-	bool masked; /* upcalls, before the section */
-	bool ending; /* riders and hooks are served: nobody may queue */
+	unsigned int insists; /* mmu_batch_insist(): what is sent takes back earlier sections */
+	bool masked;	      /* upcalls, before the section */
+	bool ending;	      /* riders and hooks are served: nobody may queue */
 	bool undoing; /* what goes to Xen now takes back what was done: a failure can't be passed on */
 	bool sync;
 	int failed; /* the section can't succeed any more: sync mode's first error, or a rollback's -EIO */

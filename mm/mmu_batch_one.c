@@ -57,6 +57,10 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 	rc = hypercall_update_va_mapping(va, value, flush);
 	if (likely(rc == 0))
 		return 0;
+	if (rc != -EFAULT && b->insists)
+		rc = hypercall_update_va_mapping(va, value, flush);
+	if (rc == 0)
+		return 0;
 	if (rc == -EFAULT)
 		return flush_alone(b, va, old);
 	b->counters.ones--;

@@ -8,6 +8,7 @@
  * with the call that does it. What a frame *becomes* (plain memory, free) waits for the end.
  */
 #include <pinion/lib/errno.h>
+#include <pinion/lib/limits.h>
 #include <pinion/lib/panic.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/xen/hypercall.h>
@@ -180,6 +181,8 @@ static int send_updates(struct mmu_batch *b)
 		n += next->count;
 		upper += next->level > 1;
 	}
+	/* A part of the first may be done. */
+	n -= b->sent.requests - seg->first;
 	if (next == end && n == 1 && fits_uva(b, seg))
 		return send_uva(b, seg);
 	if (next == end && upper <= 1 && (b->flush || b->invlpgs)) {
@@ -211,12 +214,38 @@ static int send_ops(struct mmu_batch *b)
 	return rc ? note_error(b, (int)rc, false) : 0;
 }
 
+static int send_next(struct mmu_batch *b)
+{
+	return b->segs[b->sent.segs].kind == SEG_OP ? send_ops(b) : send_updates(b);
+}
+
+/*
+ * Each request and operation may be refused once (mmu_batch_insist()): for want of memory it may pass. A flush that
+ * rode along came before the change. What the section is to take back keeps its report.
+ */
+static int send_twice(struct mmu_batch *b)
+{
+	struct mmu_batch_error error = b->error;
+	unsigned int refused = UINT_MAX, at;
+	int rc = send_next(b);
+
+	for (; rc; rc = send_next(b)) {
+		at = b->sent.requests + b->sent.ops;
+		if (at == refused)
+			return rc;
+		refused = at;
+		b->flush = true;
+	}
+	b->error = error;
+	return 0;
+}
+
 int mmu_batch_send(struct mmu_batch *b)
 {
 	int rc = 0;
 
 	while (!rc && b->sent.segs < b->n.segs)
-		rc = b->segs[b->sent.segs].kind == SEG_OP ? send_ops(b) : send_updates(b);
+		rc = unlikely(b->insists) ? send_twice(b) : send_next(b);
 	if (!rc)
 		mmu_batch_send_tlb(b);
 	return rc;

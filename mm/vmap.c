@@ -54,8 +54,10 @@ static int get_mapped(uint64_t nr, enum vmap_kind kind, map_piece_fn *fn, void *
 	if (!rc)
 		return 0;
 	/* The piece that failed has taken itself back. */
+	mmu_batch_insist(true);
 	if (at > n && unmap(*area, at - n))
 		rc = -EIO;
+	mmu_batch_insist(false);
 	if (rc != -EIO)
 		vmap_arena_put(*area);
 	return rc;

@@ -30,9 +30,9 @@ static long on_call(void *ctx, unsigned int nr, const uint64_t *args, unsigned i
 
 	if (!row || !row->state[0])
 		return 0;
-	if (mmu_batch_this()->undoing) {
+	if (mmu_batch_this()->undoing || mmu_batch_this()->insists) {
 		n = fault->nr_undos++;
-		return n >= fault->undo_skip && n < fault->undo_skip + (unsigned int)fault->undos
+		return n >= fault->undo_skip && n - fault->undo_skip < (unsigned int)fault->undos
 			       ? -EINVAL
 			       : 0;
 	}
@@ -40,6 +40,7 @@ static long on_call(void *ctx, unsigned int nr, const uint64_t *args, unsigned i
 	if (n < ARRAY_SIZE(fault->calls)) {
 		fault->calls[n].call = nr;
 		fault->calls[n].command = command;
+		fault->calls[n].first = entry == 0;
 	}
 	if (fault->for_good && fault->call >= 0 && fault->call <= (int)n)
 		return fault->error;
@@ -50,7 +51,9 @@ static bool on_alloc(void *ctx)
 {
 	struct fault *fault = ctx;
 
-	return fault->alloc == (int)fault->nr_allocs++;
+	int n = (int)fault->nr_allocs++;
+
+	return fault->alloc == n || (fault->alloc_for_good && n > fault->alloc);
 }
 
 void fault_arm(struct fault *fault)

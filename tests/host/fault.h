@@ -8,11 +8,14 @@
  * table of the model's has for it (tests/model/errnos.h):
  *
  *     allocation or request fails    the error comes back, all is as before, and tried again it succeeds
+ *     ...and all after it fail       the same: what is taken back needs none of them
  *     update_va_mapping: -EFAULT     Xen gives it after the change: the operation succeeds, or takes it back
- *     one undo fails, once           the same: it is tried again
- *     one undo fails for good        -EIO; what hangs on it is in quarantine, and no frame is lost
+ *     an undo fails, once            the same: it is tried again
+ *     an undo fails for good         -EIO; what hangs on it is in quarantine, and no frame is lost
  *
- * What is undone is not guessed: the batch says so (`undoing` in mm/mmu_batch_internal.h).
+ * Undos are refused after the first request, the middle one and the last; of the undos the first, the middle one and the
+ * last; alone and with all after them. What is an undo is not guessed: the batch says so (`undoing` in
+ * mm/mmu_batch_internal.h, where a section takes itself back; `insists`, where sections take back earlier ones).
  */
 #ifndef TESTS_HOST_FAULT_H
 #define TESTS_HOST_FAULT_H
@@ -78,6 +81,7 @@ void fault_must(const char *file, int line, const char *what, int rc);
 
 struct fault_call {
 	uint32_t call, command;
+	bool first; /* of a call to Xen */
 };
 
 /* Where the next error goes, and what was counted. */
@@ -86,6 +90,7 @@ struct fault {
 	int call;		/* the n-th request that is no undo */
 	int error;		/* its error, negative */
 	bool for_good;		/* and all after it too, with the same error */
+	bool alloc_for_good;	/* the same of allocations */
 	int undos;		/* how many requests that undo are refused, from the first */
 	unsigned int undo_skip; /* ...after so many */
 

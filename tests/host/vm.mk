@@ -28,6 +28,9 @@ VM_FREESTANDING := -ffreestanding -nostdinc -isystem $(CC_INCLUDE) -isystem $(B)
 	-Itests/host/machine -Iinclude -include tests/host/rename.h
 VM_HOSTED := -D_GNU_SOURCE -isystem $(B)/include -Itests/host/machine -Iinclude
 VM_vm := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+ifneq ($(findstring clang,$(CC)),)
+VM_vm += -fsanitize-ignorelist=tests/host/clang.ignore
+endif
 VM_vmcov := -O0 --coverage
 
 # The program's own start-up code, position-independent too, though the program is not moved.
@@ -86,7 +89,7 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 -include $$(patsubst %.o,%.d,$$(call vm_objects,$(1),host,$$(VM_SRC_$(2))))
 endef
 
-VM_FAULT := map range memory boot
+VM_FAULT := map range sections memory boot
 VM_TESTS := machine services boot_memory crash suite $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_services := tests/host/test_services.c
@@ -95,7 +98,7 @@ VM_SRC_crash := tests/host/test_crash.c
 VM_SRC_suite := tests/host/test_suite.c
 VM_SUITE_suite := y
 $(foreach t,$(VM_FAULT),$(eval VM_SRC_fault_$(t) := tests/host/test_fault_$(t).c \
-	tests/host/fault.c tests/host/fault_story.c))
+	tests/host/fault.c tests/host/fault_story.c tests/host/fault_state.c))
 
 # What check-host runs of them, with arguments.
 VM_PROGRAMS := $(VM_TESTS:%=$(B)/host/vm/test_%)

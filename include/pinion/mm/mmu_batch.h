@@ -84,6 +84,13 @@ void mmu_batch_begin(void);
  */
 __must_check int mmu_batch_end(int rc);
 
+/*
+ * From mmu_batch_insist(true) to mmu_batch_insist(false), which nest, sections take back what earlier ones did, or give
+ * back what can't be kept: their failure could not be passed on. What Xen refuses is asked for once more, each request,
+ * before the section fails.
+ */
+void mmu_batch_insist(bool on);
+
 /* How deep sections are nested: 0, no section is open. */
 unsigned int mmu_batch_depth(void);
 
