@@ -151,7 +151,8 @@ int boot_alloc_run(uint64_t nr, pfn_t *start)
 		range->end -= nr;
 	else
 		rc = unmap_end(range, nr);
-	*start = _pfn(range->end);
+	if (!rc)
+		*start = _pfn(range->end);
 	return rc;
 }
 

@@ -245,6 +245,7 @@ static void run_refused(void *arg)
 	assert_int_equal(boot_alloc_run(5, &pfn), r->error);
 	machine_on_hypercall(NULL, NULL);
 	assert_int_equal(r->count, r->at + 1);
+	assert_true(pfn_eq(pfn, INVALID_PFN));
 	assert_int_equal(boot_alloc_free(), free);
 	assert_int_equal(largest(false).nr, r->at + (r->error == -EFAULT));
 	assert_int_equal(mm_audit(boot_info(), &report), 0);

@@ -37,7 +37,7 @@ void boot_alloc_give_back(pfn_t pfn);
 /*
  * Gives out @nr contiguous frames with no mapping anywhere, content undefined: from the unmapped
  * pool, or else from the mapped one, whose start-of-day mappings it then removes. Returns 0, -ENOMEM, or
- * Xen's error.
+ * Xen's error; then no frame is lost, but those that have lost their mapping are of the unmapped pool.
  */
 __must_check int boot_alloc_run(uint64_t nr, pfn_t *start);
 
