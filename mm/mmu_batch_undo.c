@@ -110,17 +110,19 @@ static struct frame *executable(uint64_t leaf)
 /*
  * A leaf stays @kept, and is not @lost again. Whoever counts executable leaves will count this one back; so a frame that
  * stays executable is counted once more, and stays read-only in the direct map; one that does not is read-only for
- * nothing. (Of many leaves that change in NX only the batch itself counts, and has not counted back.)
+ * nothing. (Of many leaves that change in NX only the batch itself counts, and has not counted back: what it counted is what
+ * stays.)
  */
 static void leaf_stuck(const struct seg *seg, uint64_t kept, uint64_t lost)
 {
 	struct frame *now = executable(kept), *was = executable(lost);
+	bool counted = seg->kind == SEG_BULK && seg->bulk == MMU_BATCH_NX;
 
 	if (now == was)
 		return;
-	if (now)
+	if (now && !counted)
 		frame_count_execs(table_below(kept), 1);
-	if (was && !(seg->kind == SEG_BULK && seg->bulk == MMU_BATCH_NX))
+	if (was && !counted)
 		frame_count_execs(table_below(lost), -1);
 	if (was && was->execs == 0 && !(was->flags & FRAME_PLAIN))
 		was->flags |= FRAME_STUCK;

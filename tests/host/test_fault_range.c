@@ -157,6 +157,24 @@ static int play_protect_exec(struct stage *s)
 	return protect(s, 3, 10, ASPACE_RX);
 }
 
+/* Read-only, and the first 20 of these frames executable elsewhere: there the direct map has nothing to change. */
+static void set_alias(struct stage *s)
+{
+	set_empty(s);
+	MUST(map(s, 1, 30, 3, ASPACE_R));
+	MUST(map(s, 3 * PIECE, 20, 3, ASPACE_RX));
+}
+
+static int play_alias(struct stage *s)
+{
+	return protect(s, 1, 20, ASPACE_RX);
+}
+
+static int play_alias_partly(struct stage *s)
+{
+	return protect(s, 1, 30, ASPACE_RX);
+}
+
 /* Another one's whole life but its end, and that. */
 static void set_two(struct stage *s)
 {
@@ -262,6 +280,8 @@ static const struct story stories[] = {
 	{ "unmap_exec", set_exec, play_unmap_some, strike, false, false },
 	{ "protect_unexec", set_exec, play_unexec, strike, false, false },
 	{ "protect_unexec_all", set_exec, play_protect_exec_all, strike, false, false },
+	{ "protect_alias", set_alias, play_alias, strike, false, false },
+	{ "protect_alias_partly", set_alias, play_alias_partly, strike, false, false },
 	{ "split_unmap", set_shared, play_unmap_some, strike, false, true },
 	{ "split_protect", set_shared, play_protect_one, strike, false, true },
 	{ "split_exec", set_shared, play_protect_exec, strike, false, true },
