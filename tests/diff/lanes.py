@@ -156,9 +156,9 @@ class Model:
 
     name = 'model'
 
-    def __init__(self, cfg, lane, counters=''):
+    def __init__(self, cfg, lane, counters='', program=None):
         counting = 'test_trace_counted' if counters else 'test_trace'
-        self._program = os.environ.get('TRACE_MODEL') or os.path.join(cfg.build, 'host/vmopt', counting)
+        self._program = program or os.environ.get('TRACE_MODEL') or os.path.join(cfg.build, 'host/vmopt', counting)
         self._environment = {**os.environ, 'GCOV_PREFIX': counters}
         self.classes = ''
         self._as = lane

@@ -161,6 +161,15 @@ static void test_one_type(void **state)
 	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1), 0);
 	assert_int_equal(kit->flushes, 1);
 	model_put_page_and_type(m, mfn);
+
+	/* A promotion that fails forgets when that was, for it has looked at the TLB, or needed not. */
+	kit_set(kit, mfn, 0, KIT_XEN, LEAF_RO);
+	kit->flushes = 0;
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_L1), -EBUSY);
+	EXPECT_FRAME(kit, mfn, 1, MODEL_NONE, 0);
+	assert_int_equal(model_get_page_and_type(m, mfn, MODEL_WRITABLE), 0);
+	assert_int_equal(kit->flushes, 0);
+	model_put_page_and_type(m, mfn);
 	EXPECT_PANIC(model_put_type(m, mfn), "type_count");
 	kit_free(kit);
 }

@@ -44,6 +44,8 @@ static int promote(struct model *m, mfn_t mfn, enum model_type type)
 		f->type = MODEL_NONE;
 		f->type_count = 0;
 		f->validated = false;
+		/* Xen counts validated entries where the stamp was (struct page_info), and does not stamp it again. */
+		f->stamp = 0;
 	}
 	return rc;
 }
