@@ -7,6 +7,7 @@
 #include <pinion/lib/errno.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/m2p.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/p2m.h>
 #include <pinion/mm/tables.h>
@@ -45,6 +46,28 @@ static int play_clear(struct stage *s)
 	(void)s;
 	return p2m_clear_range(&kernel_p2m, _pfn(STAGE_PFN - 4000 + 700),
 			       _pfn(STAGE_PFN - 4000 + 1900));
+}
+
+static int play_set(struct stage *s)
+{
+	(void)s;
+	return p2m_set(&kernel_p2m, _pfn(STAGE_PFN + 3), _mfn(0x1234));
+}
+
+/* Frames of the guest's own: Xen is asked for each. */
+#define M2P_FIRST 1000
+#define M2P_NR	  6
+
+static int play_m2p_set(struct stage *s)
+{
+	(void)s;
+	return m2p_set(pfn_to_mfn(_pfn(M2P_FIRST)), _pfn(M2P_FIRST));
+}
+
+static int play_m2p_sync(struct stage *s)
+{
+	(void)s;
+	return m2p_sync(&kernel_p2m, _pfn(M2P_FIRST), M2P_NR);
 }
 
 static int play_foreign(struct stage *s)
@@ -88,6 +111,31 @@ static int play_vmap(struct stage *s)
 static int play_stack(struct stage *s)
 {
 	return vmap_stack_alloc(3, &s->va[1]);
+}
+
+static void set_stack(struct stage *s)
+{
+	MUST(play_stack(s));
+}
+
+static int play_stack_free(struct stage *s)
+{
+	int rc = vmap_stack_free(s->va[1]);
+
+	if (!rc)
+		s->va[1] = NULL;
+	return rc;
+}
+
+/* In three pieces: what the first ones did is unmapped by a section that insists. */
+static int play_vmap_pieces(struct stage *s)
+{
+	return vmap_alloc(300, &s->va[0]);
+}
+
+static void set_vmap_pieces(struct stage *s)
+{
+	MUST(play_vmap_pieces(s));
 }
 
 static void set_pfns(struct stage *s)
@@ -148,6 +196,43 @@ static void strike_vmap(struct stage *s)
 	for (unsigned int i = 0; i < 6; i++)
 		if (pfn_x(s->pfn[i]))
 			frame_free(s->pfn[i], 0);
+}
+
+/* Devices in an address space of a user's: more than a section's entries, over three tables. */
+#define FOREIGN_NR 520
+
+static void set_user(struct stage *s)
+{
+	MUST(aspace_create(&s->as));
+	MUST(aspace_activate(&s->as));
+}
+
+static const struct aspace_range foreign = { STAGE_VA + 508 * PAGE_SIZE, FOREIGN_NR, NULL };
+
+static int play_map_foreign(struct stage *s)
+{
+	mfn_t mfns[FOREIGN_NR];
+
+	for (unsigned int i = 0; i < FOREIGN_NR; i++)
+		mfns[i] = _mfn(MMIO + i % 8);
+	return aspace_map_foreign(&s->as, &foreign, mfns, DOMID_SELF, ASPACE_RW, 0);
+}
+
+static void set_map_foreign(struct stage *s)
+{
+	set_user(s);
+	MUST(play_map_foreign(s));
+}
+
+static int play_unmap_foreign(struct stage *s)
+{
+	return aspace_unmap(&s->as, &foreign);
+}
+
+static void strike_user(struct stage *s)
+{
+	MUST(aspace_activate(&kernel_aspace));
+	MUST(aspace_destroy(&s->as));
 }
 
 /* A held L1, and frames for it. */
@@ -266,6 +351,14 @@ static const struct story stories[] = {
 	{ "p2m_foreign", set_nothing, play_foreign, strike_p2m, false, false },
 	{ "p2m_foreign_split", set_identity, play_foreign_split, strike_p2m, false, false },
 	{ "p2m_publish", set_unpublished, play_publish, strike_p2m, false, false },
+	{ "p2m_set", set_nothing, play_set, strike_p2m, false, false },
+	{ "m2p_set", set_nothing, play_m2p_set, set_nothing, false, false },
+	{ "m2p_sync", set_nothing, play_m2p_sync, set_nothing, false, false },
+	{ "vmap_stack_free", set_stack, play_stack_free, strike_vmap, true, false },
+	{ "vmap_pieces", set_nothing, play_vmap_pieces, strike_vmap, true, false },
+	{ "vmap_pieces_free", set_vmap_pieces, play_vmap_free, strike_vmap, true, false },
+	{ "map_foreign", set_user, play_map_foreign, strike_user, false, false },
+	{ "unmap_foreign", set_map_foreign, play_unmap_foreign, strike_user, false, false },
 	{ "vmap_alloc", set_nothing, play_vmap, strike_vmap, true, false },
 	{ "vmap_stack", set_nothing, play_stack, strike_vmap, true, false },
 	{ "vmap_map", set_pfns, play_vmap_map, strike_vmap, true, false },
