@@ -125,7 +125,7 @@ static void reader(uint8_t form)
 			page->out_cons += (uint32_t)fuzz_below(&the.f, unread + 1);
 		break;
 	case 1:
-		page->out_cons = (uint32_t)(model.prod + fuzz_number(&the.f));
+		page->out_cons = (uint32_t)(model.prod - fuzz_number(&the.f));
 		break;
 	case 2:
 		page->out_prod = (uint32_t)fuzz_number(&the.f);

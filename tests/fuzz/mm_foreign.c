@@ -29,7 +29,7 @@ static void decode(struct fuzz *f)
 	static const uint64_t caches[] = {
 		0, PTE_PCD | PTE_PWT, PTE_PCD, PTE_PWT, PTE_PAT, PTE_RW
 	};
-	const mfn_t wrong[] = { _mfn(UINT64_MAX), _mfn(UINT64_C(1) << 40), _mfn(0xfec00),
+	const mfn_t wrong[] = { _mfn(UINT64_MAX), _mfn(UINT64_C(1) << 40), _mfn(0xfee00),
 				_mfn((UINT64_C(1) << 40) - 1), pfn_to_mfn(oracle.pool) };
 	uint8_t form = fuzz_u8(f), how = fuzz_u8(f), bad;
 
