@@ -100,6 +100,7 @@ TEST(mmu_map, map_section, "holds of one section find each other's tables, and g
 		CHECK_EQ(mmu_map_release_va(&kit_as, map_at(i), places[i].va), 0);
 	CHECK_EQ(pool.took, 0);
 	CHECK_EQ(mmu_map_t_fini(map_at(0)), -EBUSY);
+	CHECK_EQ(mmu_map_t_fini(map_at(MAPS - 1)), -EBUSY);
 	/* One that has nothing in the section may go. */
 	CHECK_EQ(mmu_map_t_fini(A), 0);
 	CHECK_EQ(mmu_map_t_init(A, &pool_backend), 0);
