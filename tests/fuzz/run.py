@@ -31,7 +31,8 @@ DICTS = pathlib.Path("tests/fuzz")
 # Bytes of an input, seconds and MiB that one may take.
 LIMITS = ["-max_len=1300", "-timeout=20", "-rss_limit_mb=1500"]
 
-KEEP = 60
+# Inputs of a corpus; a target with a machine reaches far more.
+KEEP, KEEP_MACHINE = 60, 150
 HASH = re.compile(r"^[0-9a-f]{40}$")
 PULSE = re.compile(rb"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)(?: corp: (\d+))?", re.MULTILINE)
 DONE = re.compile(rb"stat::number_of_executed_units: (\d+)")
@@ -41,10 +42,13 @@ DONE = re.compile(rb"stat::number_of_executed_units: (\d+)")
 MACHINE = ["-handle_segv=0", "-handle_bus=0", "-handle_ill=0", "-handle_fpe=0", "-len_control=5"]
 
 
+def has_machine(args, target):
+    return (args.programs / "vmfuzz" / f"fuzz_{target}").exists()
+
+
 def command(args, target):
-    program = args.programs / "vmfuzz" / f"fuzz_{target}"
-    if program.exists():
-        line = [str(program), *MACHINE, *LIMITS]
+    if has_machine(args, target):
+        line = [str(args.programs / "vmfuzz" / f"fuzz_{target}"), *MACHINE, *LIMITS]
     else:
         line = [str(args.programs / "fuzz" / f"fuzz_{target}"), *LIMITS]
     words = DICTS / f"{target}.dict"
@@ -95,10 +99,11 @@ def merge(args, target):
     kept.mkdir(parents=True, exist_ok=True)
     grown.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.work) as room:
-        chosen = smallest(args, target, pathlib.Path(room) / "edges", "-use_counters=0")[:KEEP]
+        keep = KEEP_MACHINE if has_machine(args, target) else KEEP
+        chosen = smallest(args, target, pathlib.Path(room) / "edges", "-use_counters=0")[:keep]
         more = smallest(args, target, pathlib.Path(room) / "features")
     # Beside those that reach each edge some of all lengths.
-    step = max(1, len(more) // max(1, KEEP - len(chosen)))
+    step = max(1, len(more) // max(1, keep - len(chosen)))
     chosen = {*chosen, *more[::step]}
     named = [path for path in kept.iterdir() if not HASH.match(path.name)]
     chosen -= {path.read_bytes() for path in named}
