@@ -39,20 +39,23 @@ def counted(build, counters):
     a replay in its directory.
     """
     times = collections.Counter()
-    objects = os.path.abspath(os.path.join(build, 'host/vmcov/xen', _FOLDER))
+    objects = os.path.join(build, 'host/vmcov/xen', _FOLDER)
     for directory in counters:
-        place = directory + objects
-        for name in sorted(os.listdir(place)):
-            if not name.endswith('.gcda'):
-                continue
-            with tempfile.TemporaryDirectory() as work:
-                base = name.removesuffix('.gcda')
-                shutil.copy(os.path.join(place, name), work)
-                shutil.copy(os.path.join(objects, base + '.gcno'), work)
-                said = subprocess.run(['gcov', '--branch-probabilities', '--json-format', '--stdout',
-                                       os.path.join(work, name)], stdout=subprocess.PIPE, check=True).stdout
-            times.update(_branches(said))
+        for place, _, names in os.walk(directory):
+            # below it stands the whole name of the objects' own place
+            for name in names if place.endswith(_FOLDER.rstrip('/')) else ():
+                times.update(_branches(_gcov(os.path.join(place, name), objects)))
     return times
+
+
+def _gcov(counters, objects):
+    """What gcov says of one object's counters."""
+    with tempfile.TemporaryDirectory() as work:
+        notes = os.path.basename(counters).removesuffix('.gcda') + '.gcno'
+        here = shutil.copy(counters, work)
+        shutil.copy(os.path.join(objects, notes), work)
+        return subprocess.run(['gcov', '--branch-probabilities', '--json-format', '--stdout', here],
+                              stdout=subprocess.PIPE, check=True).stdout
 
 
 def _branches(said):

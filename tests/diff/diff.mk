@@ -21,6 +21,12 @@ $(DIFF_COUNTED): $(call vm_objects,vmopt,image,$(VM_KERNEL) $(VM_SUITE)) \
 	$(Q)$(CC) $(VM_vmopt) --coverage $(VM_LDFLAGS) -o $@ $(call vm_crt,Scrt1.o crti.o crtbeginS.o) \
 		$(filter %.o,$^) -lcmocka $(call vm_crt,crtendS.o crtn.o)
 
+# What tests/host/test_traces.c spoils: two directories above it.
+$(B)/host/traces.module: $(wildcard tests/diff/*.py)
+	$(Q)mkdir -p $(@D)
+	$(Q)SEED=1 $(DIFF) module dom0 4 > $@.new && mv $@.new $@
+$(B)/host/vm/test_traces $(B)/host/vmcov/test_traces: | $(B)/host/traces.module
+
 export CALLS SEED
 
 .PHONY: check-diff

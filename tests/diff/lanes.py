@@ -31,18 +31,25 @@ _MEMORY, _MORE = 128, 129
 _CMDLINE = 'tests=trace_replay oracle=off'
 _LINE = re.compile(r'^trace (\d+) ([0-9a-f]{16}) (\S*)$', re.M)
 _LOST = re.compile(r'^trace (\d+) has lost (\S+)$', re.M)
+_MAY_LOSE = re.compile(r'^trace (\d+) may lose (\S+)$', re.M)
 _END = re.compile(r'^traces end: (\d+)$', re.M)
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """
-    Of one trace: the hash of all, a letter a call, and the frames that Xen lost count of. These are not
-    compared: whether Xen does depends on when it is interrupted (docs/model.md).
+    Of one trace: the hash of all, a letter a call, and the frames that Xen lost count of, as bits. The model has also those
+    that Xen may lose, if it is preempted at the wrong moment (docs/model.md).
     """
     hash: str
     letters: str
     lost: str = dataclasses.field(default='', compare=False)
+    may_lose: str = dataclasses.field(default='', compare=False)
+
+    def lost_as(self, model):
+        """Whether Xen lost what the model says, and besides only what it may."""
+        xen, sure, may = (int(bits or '0', 16) for bits in (self.lost, model.lost, model.may_lose))
+        return xen & ~(sure | may) == 0 and sure & ~xen == 0
 
 
 class Cut(Exception):
@@ -61,7 +68,8 @@ class Cut(Exception):
 def outcomes(text, numbers):
     """What the replayer said in @text of the traces with these @numbers; Cut if that is not all."""
     lost = dict(_LOST.findall(text))
-    found = {int(number): Outcome(digest, letters, lost.get(number, ''))
+    may_lose = dict(_MAY_LOSE.findall(text))
+    found = {int(number): Outcome(digest, letters, lost.get(number, ''), may_lose.get(number, ''))
              for number, digest, letters in _LINE.findall(text)}
     end = _END.search(text)
     if not end or int(end[1]) != len(numbers) or len(found) != len(numbers):

@@ -238,6 +238,8 @@ unsigned int trace_name_of(mfn_t mfn);
 /* Pool frame @n has the frame @mfn from now on; what it had is dead until all such are buried. */
 void trace_names_set(unsigned int n, mfn_t mfn);
 bool trace_is_dead(mfn_t mfn);
+/* Number @i of them; false if there are not so many. */
+bool trace_dead(unsigned int i, mfn_t *mfn);
 void trace_names_bury(void);
 const char *trace_name(unsigned int name);
 
@@ -295,6 +297,8 @@ uint64_t trace_where_const(unsigned int which, const void *good, size_t bytes);
 void trace_memory_encode(struct trace_call *call, unsigned int n);
 /* The call @n has been made: what it said beside its result. */
 void trace_memory_result(struct trace_call *call, unsigned int n);
+/* Whether Xen may give a frame by it and not tell which. */
+bool trace_memory_untold(const struct trace_op *op);
 /* What Xen gave in excess goes back. */
 void trace_memory_follow(const struct trace_call *call);
 /* The guest's own map is kept, and put back if a trace has set another. */
@@ -313,6 +317,8 @@ void trace_own_follow(const struct trace_call *call);
 void trace_own_give(uint64_t mfn, unsigned int order);
 /* Pool frame @n, whose own address maps nothing, goes back if it was to. Returns whether something still holds it. */
 bool trace_own_settle(unsigned int n);
+/* Whether Xen may have forgotten a reference to pool frame @n, which only the model can say: there is another of this name. */
+bool trace_own_doubtful(unsigned int n);
 /*
  * Changes pool frame @n for another. Returns whether something still refers to what it was, though nothing is left
  * that might.
@@ -333,10 +339,10 @@ bool trace_store(const struct trace_op *op);
 /* All that can be seen of the pool, its types probed; mixed into @hash. Verbose: printed. */
 uint64_t trace_probe(uint64_t hash, bool verbose);
 /*
- * The pool as before the first trace. Returns a bit for each frame that Xen has lost count of (trace_own_renew()); the
- * test fails if the pool is not to be had otherwise.
+ * The pool as before the first trace. Returns a bit for each frame that Xen has lost count of (trace_own_renew()), and in
+ * *@doubtful for each that it may have; the test fails if the pool is not to be had otherwise.
  */
-unsigned int trace_clean(void);
+unsigned int trace_clean(unsigned int *doubtful);
 
 /* trace_print.c */
 void trace_print_call(const struct trace_call *call, bool inner);

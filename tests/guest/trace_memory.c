@@ -213,6 +213,19 @@ void trace_memory_result(struct trace_call *call, unsigned int n)
 	}
 }
 
+bool trace_memory_untold(const struct trace_op *op)
+{
+	switch (op->mode) {
+	case XENMEM_increase_reservation:
+	case XENMEM_populate_physmap:
+		return trace_field(op, TRACE_M_LIST) != TRACE_GOOD;
+	case XENMEM_exchange:
+		return trace_field(op, TRACE_M_OUT) != TRACE_GOOD;
+	default:
+		return false;
+	}
+}
+
 void trace_memory_follow(const struct trace_call *call)
 {
 	const struct trace_op *op = call->op;

@@ -51,6 +51,12 @@ void trace_names_bury(void)
 	names.nr_dead = 0;
 }
 
+bool trace_dead(unsigned int i, mfn_t *mfn)
+{
+	*mfn = i < names.nr_dead ? names.dead[i] : INVALID_MFN;
+	return i < names.nr_dead;
+}
+
 bool trace_is_dead(mfn_t mfn)
 {
 	unsigned int i;

@@ -19,14 +19,19 @@ static uint64_t pool_pfn(unsigned int n)
 	return pfn_x(boot_va_pfn(raw_page(n)));
 }
 
-/* Whether the frame is this guest's yet; if so, the M2P says so afterwards. */
-static bool owned(unsigned int n)
+/* Whether the frame is this guest's; if so, the M2P says that it is at @pfn afterwards. */
+static bool is_ours(mfn_t mfn, uint64_t pfn)
 {
-	struct mmu_update request = {
-		.ptr = maddr_x(mfn_to_maddr(trace_mfn(n))) | MMU_MACHPHYS_UPDATE, .val = pool_pfn(n)
-	};
+	struct mmu_update request = { .ptr = maddr_x(mfn_to_maddr(mfn)) | MMU_MACHPHYS_UPDATE,
+				      .val = pfn };
 
 	return hypercall_mmu_update(&request, 1, NULL, DOMID_SELF) == 0;
+}
+
+/* Whether pool frame @n is this guest's yet. */
+static bool owned(unsigned int n)
+{
+	return is_ours(trace_mfn(n), pool_pfn(n));
 }
 
 static uint64_t take(uint64_t pfn)
@@ -157,15 +162,37 @@ static void follow_exchange(const struct trace_call *call)
 	}
 }
 
+/* What Xen gave without telling goes back if it is a frame that has had a name, or nobody's: it has to stay that. */
+static void return_untold(void)
+{
+	mfn_t mfn;
+	unsigned int i;
+
+	for (i = 0; trace_dead(i, &mfn); i++)
+		if (is_ours(mfn, INVALID_PFN_X))
+			trace_own_give(mfn_x(mfn), 0);
+	mfn = trace_mfn(TRACE_UNOWNED);
+	if (is_ours(mfn, INVALID_PFN_X))
+		trace_own_give(mfn_x(mfn), 0);
+}
+
 void trace_own_follow(const struct trace_call *call)
 {
 	if (call->op->kind != TRACE_MEMORY)
 		return;
 	trace_memory_follow(call);
+	if (trace_memory_untold(call->op))
+		return_untold();
 	if (call->op->mode == XENMEM_exchange)
 		follow_exchange(call);
 	else if (call->op->mode == XENMEM_decrease_reservation)
 		follow_decrease(call);
+}
+
+__weak bool trace_own_doubtful(unsigned int n)
+{
+	(void)n;
+	return false;
 }
 
 /*

@@ -277,7 +277,7 @@ static void clean_holders(void)
 	trace_memory_restore_map();
 }
 
-unsigned int trace_clean(void)
+unsigned int trace_clean(unsigned int *doubtful)
 {
 	uint64_t kl4 = mfn_x(trace_mfn(TRACE_KL4));
 	unsigned int n, lost = 0;
@@ -297,6 +297,9 @@ unsigned int trace_clean(void)
 	for (n = 0; n < TRACE_POOL; n++)
 		if (raw_rw(raw_page(n)))
 			lost |= 1U << n;
+	*doubtful = 0;
+	for (n = 0; n < TRACE_POOL; n++)
+		*doubtful |= (unsigned int)trace_own_doubtful(n) << n;
 	for (n = 0; n < TRACE_POOL; n++)
 		lost |= (unsigned int)trace_own_renew(n) << n;
 	for (n = 0; n < TRACE_POOL; n++)

@@ -352,6 +352,10 @@ static void test_machine_map(void **state)
 	assert_int_equal(memory_op(kit, XENMEM_machphys_mapping, KIT_VA), 0);
 	memcpy(&mapping, kit->mem, sizeof(mapping));
 	assert_int_equal(mapping.max_mfn, KIT_FRAMES - 1);
+	/* None of them can be begun anew: with a start extent they are other commands. */
+	assert_int_equal(memory_op(kit, XENMEM_machine_memory_map | 1 << 6, KIT_VA), -ENOSYS);
+	assert_int_equal(memory_op(kit, XENMEM_set_memory_map | 1 << 6, KIT_VA), -ENOSYS);
+	assert_int_equal(memory_op(kit, XENMEM_machphys_mapping | 1 << 6, KIT_VA), -ENOSYS);
 	kit_free(kit);
 }
 

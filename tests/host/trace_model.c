@@ -116,6 +116,11 @@ bool trace_touch(unsigned int entry)
 	       !mfn_eq(m->ldt_frame[offset >> PAGE_SHIFT], INVALID_MFN);
 }
 
+bool trace_own_doubtful(unsigned int n)
+{
+	return machine_model()->frame[mfn_x(trace_mfn(n))].may_leak;
+}
+
 static void *read_all(const char *path, size_t *bytes)
 {
 	FILE *file = fopen(path, "rb");

@@ -90,13 +90,15 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 endef
 
 VM_FAULT := map range sections memory boot
-VM_TESTS := machine services boot_memory crash suite $(VM_FAULT:%=fault_%)
+VM_TESTS := machine services boot_memory crash suite traces $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_services := tests/host/test_services.c
 VM_SRC_boot_memory := tests/host/test_boot_memory.c
 VM_SRC_crash := tests/host/test_crash.c
 VM_SRC_suite := tests/host/test_suite.c
 VM_SUITE_suite := y
+VM_SRC_traces := tests/host/test_traces.c
+VM_SUITE_traces := y
 $(foreach t,$(VM_FAULT),$(eval VM_SRC_fault_$(t) := tests/host/test_fault_$(t).c \
 	tests/host/fault.c tests/host/fault_story.c tests/host/fault_state.c))
 

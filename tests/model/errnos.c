@@ -101,13 +101,14 @@ static const struct model_errnos rows[] = {
 	  .args = { EDOM, EFAULT, EOPNOTSUPP, ESRCH, EACCES }, .source = "xatp_permission_check" },
 	{ __HYPERVISOR_memory_op, XENMEM_remove_from_physmap,
 	  .args = { EINVAL, EFAULT, ESRCH, EACCES }, .source = "do_memory_op" },
+	/* These know no restarts: one that says it is one is a command that nobody knows. */
 	{ __HYPERVISOR_memory_op, XENMEM_set_memory_map, .state = { ENOMEM },
-	  .args = { EFAULT, EINVAL, ESRCH, EPERM }, .source = "arch_memory_op" },
+	  .args = { EFAULT, EINVAL, ESRCH, EPERM, ENOSYS }, .source = "arch_memory_op" },
 	{ __HYPERVISOR_memory_op, XENMEM_memory_map, .state = { ENOSYS }, .args = { EFAULT },
 	  .source = "arch_memory_op" },
-	{ __HYPERVISOR_memory_op, XENMEM_machine_memory_map, .args = { EPERM, EFAULT, EINVAL },
-	  .source = "arch_memory_op" },
-	{ __HYPERVISOR_memory_op, XENMEM_machphys_mapping, .args = { EFAULT },
+	{ __HYPERVISOR_memory_op, XENMEM_machine_memory_map,
+	  .args = { EPERM, EFAULT, EINVAL, ENOSYS }, .source = "arch_memory_op" },
+	{ __HYPERVISOR_memory_op, XENMEM_machphys_mapping, .args = { EFAULT, ENOSYS },
 	  .source = "arch_memory_op" },
 };
 

@@ -75,6 +75,8 @@ struct model_frame {
 		stamp; /* tlbflush_timestamp: model.flush_clock when its type count last fell to 0 or it was freed */
 	/* References that a failed promotion has forgotten, and nobody will drop: Xen's known leak (type.c). */
 	uint32_t leaked;
+	/* Xen may have forgotten one if it was preempted in such a promotion, which is not played (table.c). */
+	bool may_leak;
 	/* model_check()'s own: what it has found that refers to the frame, uses it as its type, and of linear entries. */
 	uint32_t seen, seen_uses;
 	int32_t seen_linear;

@@ -62,13 +62,24 @@ static void fill_xen_slots(struct model *m, mfn_t table)
 		l4e[i] = i == XEN_M2P && !strict ? 0 : model_xen_entry(m, table, i);
 }
 
-/* promote_l2_table() .. l4_table(): the entry @i of @table is bad. */
+/*
+ * promote_l2_table() .. l4_table(): the entry @i of @table is bad.
+ *
+ * Xen preempted in the promotion of an L2 that then fails leaves L3 and L4 half done, each entry on the way with its reference
+ * (PTF_partial_set), which get_page_and_type_from_mfn() therefore keeps when the second attempt fails. The L4 drops it as what
+ * it has of that entry; but at its first entry it has nothing, and is not taken back: an L3 that failed at its own first
+ * entry, and so has nothing either, keeps a reference for good.
+ */
 static void promotion_failed(struct model *m, mfn_t table, unsigned int i, mfn_t below)
 {
 	struct model_frame *f = model_frame(m, table);
 
-	if (i == 0)
+	if (i == 0) {
+		if (f->type == MODEL_L4 && !mfn_eq(m->old_table, INVALID_MFN) &&
+		    !mfn_eq(m->old_table, below))
+			model_frame(m, below)->may_leak = true;
 		return;
+	}
 	f->nr_validated = (uint16_t)i;
 	if (!mfn_eq(m->old_table, INVALID_MFN) && !mfn_eq(m->old_table, below))
 		model_frame(m, m->old_table)->leaked++; /* see type.c */
