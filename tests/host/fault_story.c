@@ -21,6 +21,9 @@
 #define EACH_CALL  200
 #define SOME	   12
 
+/* So many pages a story, of which the first are next to each other. */
+#define TOUCHED 80
+
 /* One run in the guest, and what came of it. */
 struct run {
 	const struct story *story;
@@ -77,6 +80,8 @@ static void look(void *arg)
 
 static const struct fault_state *state_now(struct run *run, const char *what)
 {
+	if (machine_stale())
+		fail_msg("%s: %#lx is in the TLB still", what, machine_stale());
 	in_guest(look, run, what);
 	if (run->state.broken)
 		fail_msg("%s: the audit finds %s", what, run->state.finding);
@@ -117,9 +122,31 @@ static void retry(void *arg __maybe_unused)
 	(void)mmu_batch_retry_quarantine();
 }
 
+/* Some of what the story has mapped is in the TLB: what is not flushed shows. */
+static void touch(void *arg __maybe_unused)
+{
+	struct aspace_info info;
+	unsigned int touched = 0;
+	uint64_t va = STAGE_VA, word;
+
+	if (aspace_current() == &kernel_aspace)
+		return;
+	while (va < STAGE_VA_END && touched < TOUCHED) {
+		MUST(aspace_query(aspace_current(), va, &info));
+		if (info.mapped && (touched < 8 || (va >> PAGE_SHIFT) % 16 == 5)) {
+			MUST(guest_load(va, &word, sizeof(word), NULL));
+			if (info.writable)
+				MUST(guest_store(va, &word, sizeof(word), NULL));
+			touched++;
+		}
+		va = (va | ((UINT64_C(1) << level_shift(info.level)) - 1)) + 1;
+	}
+}
+
 /* Plays with what is armed. */
 static int play_with(struct run *run, const char *what)
 {
+	in_guest(touch, run, what);
 	fault_arm(&fault);
 	run->over = !in_guest(play, run, what);
 	fault_arm(NULL);

@@ -112,6 +112,9 @@ void machine_snapshot_free(struct machine_snapshot *snap);
 __must_check int guest_load(uint64_t va, void *value, size_t n, unsigned int *error);
 __must_check int guest_store(uint64_t va, const void *value, size_t n, unsigned int *error);
 
+/* The address of a translation that was not flushed and that the tables do not allow any more; 0: there is none. */
+uint64_t machine_stale(void);
+
 /*
  * A hook before each hypercall, or each request of one that carries many: @entry counts from 0 within its
  * mmu_update or mmuext_op; the calls of a multicall come one by one, @entry 0, the multicall itself (before

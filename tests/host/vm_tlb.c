@@ -287,6 +287,29 @@ void tlb_flush_all(void)
 			drop(&tlb[i]);
 }
 
+/* Whether the tables do not allow what @t does. A and D are nobody's concern. */
+static bool is_stale(const struct translation *t, struct way *way)
+{
+	uint64_t leaf, rights;
+
+	if (way->region != t->va >> L2_SHIFT)
+		way_to(way, t->va);
+	leaf = way->l1 ? way->l1[va_index(t->va, 1)] : 0;
+	rights = (way->rights & (leaf | PTE_NX)) | (leaf & PTE_NX);
+	return !(leaf & PTE_P) || mfn_x(pte_mfn(leaf)) != t->mfn ||
+	       (t->writable && !(rights & PTE_RW)) || (t->executable && (rights & PTE_NX));
+}
+
+uint64_t machine_stale(void)
+{
+	struct way way = { .region = UINT64_MAX };
+
+	for (uint32_t i = 0; i < used; i++)
+		if (is_stale(&tlb[i], &way))
+			return tlb[i].va;
+	return 0;
+}
+
 void tlb_watch_stores(void)
 {
 	for (uint32_t i = 0; i < used; i++) {
