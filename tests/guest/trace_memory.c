@@ -38,7 +38,6 @@ static union {
 	struct xen_remove_from_physmap remove;
 	struct xen_foreign_memory_map foreign_map;
 	struct xen_memory_map map;
-	struct xen_machphys_mapping machphys;
 } args[CALLS];
 
 static struct region regions[REGIONS];
