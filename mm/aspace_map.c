@@ -13,6 +13,7 @@
  * entry by entry, which names the frame.
  */
 #include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
 #include <pinion/lib/string.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/p2m.h>
@@ -34,19 +35,24 @@ static bool is_block(const struct range_op *op, const struct piece *p)
 	return frame_plain[first / TABLE_ENTRIES] == TABLE_ENTRIES;
 }
 
-static int map_shared(struct range_op *op, struct piece *p)
+/* The direct map's own table of @level, 1 or 2, of which all frames are plain and so in the direct map. */
+static int map_shared(struct range_op *op, struct piece *p, unsigned int level)
 {
 	unsigned int index;
-	pfn_t l2, l1;
-	int rc = range_make_parents(op, p, 2);
+	pfn_t table;
+	bool found;
+	int rc = range_make_parents(op, p, level + 1);
 
 	if (rc)
 		return rc;
-	if (!direct_map_l2(_pfn(range_pfn(op, p->page)), &l2, &index))
-		return -EINVAL;
-	l1 = table_below(table_read(l2, index));
-	return range_link(p->table[2], va_index(p->va, 2),
-			  pte_make(pfn_to_mfn(l1), link_flags(op->rights)));
+	found = direct_map_l2(_pfn(range_pfn(op, p->page)), &table, &index);
+	ASSERT(found);
+	if (level == 1)
+		table = table_below(table_read(table, index));
+	else
+		p->nr = L3_SPAN >> PAGE_SHIFT;
+	return range_link(p->table[level + 1], va_index(p->va, level + 1),
+			  pte_make(pfn_to_mfn(table), link_flags(op->rights)));
 }
 
 /* 1 GiB: the direct map's L2, if all of it is RAM. */
@@ -64,21 +70,6 @@ static bool is_giant_block(const struct range_op *op, const struct piece *p)
 		if (frame_plain[pfn / TABLE_ENTRIES] < TABLE_ENTRIES)
 			return false;
 	return true;
-}
-
-static int map_giant(struct range_op *op, struct piece *p)
-{
-	unsigned int index;
-	pfn_t l2;
-	int rc = range_make_parents(op, p, 3);
-
-	if (rc)
-		return rc;
-	if (!direct_map_l2(_pfn(op->first + p->page), &l2, &index))
-		return -EINVAL;
-	p->nr = L3_SPAN >> PAGE_SHIFT;
-	return range_link(p->table[3], va_index(p->va, 3),
-			  pte_make(pfn_to_mfn(l2), link_flags(op->rights)));
 }
 
 static int map_offline(struct range_op *op, struct piece *p)
@@ -125,17 +116,14 @@ int range_empty_l1(struct range_op *op, struct piece *p)
 	return rc;
 }
 
-/* Xen does not know the table yet. */
-static int map_stores(struct range_op *op, struct piece *p)
+/* Xen does not know the table yet, and a range of such tables has been checked as a whole. */
+static void map_stores(struct range_op *op, struct piece *p)
 {
 	struct frame *frame = frame_at(p->table[1]);
-	int rc = range_unfit(op, p, range_fill(op, p, table_entries(p->table[1])));
 
-	if (rc)
-		return rc;
+	range_fill(op, p, table_entries(p->table[1]));
 	frame->live = (uint16_t)(frame->live + p->selected);
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	return 0;
 }
 
 static int map_entries(struct range_op *op, struct piece *p)
@@ -146,11 +134,11 @@ static int map_entries(struct range_op *op, struct piece *p)
 	uint32_t common;
 	int rc;
 
-	if (frame->flags & FRAME_OFFLINE)
-		return map_stores(op, p);
-	rc = mmu_batch_open(p->table[1], &room);
-	if (rc)
-		return rc;
+	if (frame->flags & FRAME_OFFLINE) {
+		map_stores(op, p);
+		return 0;
+	}
+	range_open(p, &room);
 	common = range_ask(op, p, &room, &taken);
 	if (taken & PTE_P)
 		return -EEXIST;
@@ -177,13 +165,14 @@ static int map_check(struct range_op *op, const struct piece *p)
 static int map_rewrite(struct range_op *op, struct piece *p, enum planner_way way)
 {
 	uint64_t want[TABLE_ENTRIES];
+	/* What is to be executable has been looked at. */
 	int rc = op->rights == ASPACE_RX ? 0 : map_check(op, p);
 
 	if (rc)
 		return rc;
 	range_leaves(op, p, want);
-	rc = range_unfit(op, p, range_fill(op, p, want));
-	return rc ? rc : range_rewrite(op, p, want, false, way);
+	range_fill(op, p, want);
+	return range_rewrite(op, p, want, false, way);
 }
 
 /* The rights wanted are more than the entries above the L1 allow. */
@@ -234,7 +223,7 @@ static int map_fresh(struct range_op *op, struct piece *p)
 		work.possible = 1U << WAY_ENTRIES;
 	switch (planner_choose(&work)) {
 	case WAY_SHARE:
-		return map_shared(op, p);
+		return map_shared(op, p, 1);
 	case WAY_OFFLINE:
 		return map_offline(op, p);
 	default:
@@ -258,7 +247,7 @@ static int map_piece(struct range_op *op, struct piece *p)
 	int rc;
 
 	if (is_giant_block(op, p))
-		return map_giant(op, p);
+		return map_shared(op, p, 2);
 	if (p->bottom == 1 && is_shared(p->table[1]))
 		return -EEXIST;
 	rc = range_room(op, p, p->bottom > 1 ? 0 : p->selected);

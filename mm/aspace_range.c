@@ -295,6 +295,13 @@ int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 	return range_flush(op, p, false);
 }
 
+void range_open(const struct piece *p, struct mmu_batch_room *room)
+{
+	int rc = mmu_batch_open(p->table[1], room);
+
+	ASSERT(rc == 0 && room->room >= p->selected);
+}
+
 static int go_over(struct range_op *op)
 {
 	struct piece p;
@@ -375,7 +382,7 @@ int range_run(struct range_op *op)
 	rc = go_over(op);
 	/* The report of a section that failed is not to be lost over an empty one. */
 	end = end_section(op, op->failed ? 0 : rc);
-	rc = rc ? rc : end;
+	rc = end ? end : rc;
 	if (rc && (op->sent || op->offline))
 		rc = take_back(op, rc);
 	if (rc == -EIO)

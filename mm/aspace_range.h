@@ -139,6 +139,9 @@ __must_check int range_check_args(struct aspace *as, const struct aspace_range *
 /* Makes room for @n requests for leaves, or for new tables with their riders, by sending what is queued if need be. */
 __must_check int range_room(struct range_op *op, const struct piece *p, unsigned int n);
 
+/* Opens a live L1 of its own that has no entries queued, for which there is room: so it can't fail. */
+void range_open(const struct piece *p, struct mmu_batch_room *room);
+
 /* Sends what is queued, and opens the next section. @p is not part of what is sent, or with @within, in part. */
 __must_check int range_flush(struct range_op *op, const struct piece *p, bool within);
 

@@ -49,10 +49,8 @@ int range_rw_entries(struct range_op *op, const struct piece *p)
 {
 	struct mmu_batch_room room;
 	struct mmu_update *end;
-	int rc = mmu_batch_open(p->table[1], &room);
 
-	if (rc)
-		return rc;
+	range_open(p, &room);
 	end = op->rights == ASPACE_RW ? ask_rw(op, p, &room, true) : ask_rw(op, p, &room, false);
 	return close_asked(op, p, &room, end, MMU_BATCH_RW);
 }
@@ -138,10 +136,9 @@ int range_nx_entries(struct range_op *op, const struct piece *p)
 
 	if (!rc && op->rights != ASPACE_RX && op->gone->nr + p->selected > TABLE_ENTRIES)
 		rc = range_flush(op, p, false);
-	if (!rc)
-		rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
+	range_open(p, &room);
 	if (op->rights == ASPACE_RX)
 		frame_at(p->table[1])->flags |= FRAME_EXEC;
 	end = op->rights == ASPACE_RX ? ask_x(op, p, &room) : ask_nx(op, p, &room);

@@ -90,10 +90,9 @@ static int unmap_entries(struct range_op *op, struct piece *p)
 	struct mmu_batch_room room;
 	int rc = range_room(op, p, p->selected);
 
-	if (!rc)
-		rc = mmu_batch_open(p->table[1], &room);
 	if (rc)
 		return rc;
+	range_open(p, &room);
 	work.unmap = clear_entries(p, &room);
 	work.after = work.before - work.unmap;
 	if (work.unmap == 0)

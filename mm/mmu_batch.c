@@ -282,6 +282,7 @@ static int queue_direct(struct mmu_batch *b, enum seg_kind kind, const char *who
 /* => room for it. What sync mode has already seen refused takes no rider with it: the frame is still its caller's. */
 static void add_rider(struct mmu_batch *b, pfn_t pfn, mmu_release_fn *release, enum rider_kind kind)
 {
+	ASSERT(frame_at(pfn) && (release || kind == RIDER_STAYS));
 	b->riders[b->n.riders++] = (struct rider){
 		.pfn = (uint32_t)pfn_x(pfn),
 		.release = release,
@@ -317,13 +318,12 @@ int mmu_batch_unmake_table_for(const char *who, pfn_t table, mmu_release_fn *rel
 	if (!frame || frame->kind != FRAME_TABLE || (frame->flags & FRAME_LEAVING))
 		panic("%s: pfn %#" PRI_pfn " is no table that could leave", who, pfn_x(table));
 	rc = queue_direct(b, SEG_LEAVE, who, table, PTE_KERNEL_RW);
-	if (!rc)
-		rc = queued(b);
 	if (rc)
 		return rc;
+	/* Also where sync mode is refused at once: its link may be gone, and not come back. */
 	frame->flags |= FRAME_LEAVING;
 	add_rider(b, table, release, release ? RIDER_GOES : RIDER_STAYS);
-	return 0;
+	return queued(b);
 }
 
 int mmu_batch_direct_for(const char *who, pfn_t pfn, bool writable)

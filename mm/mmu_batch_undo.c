@@ -212,12 +212,6 @@ static void undo(struct mmu_batch *b, unsigned int first)
 	b->undoing = false;
 }
 
-static void release(const struct rider *rider)
-{
-	if (rider->release)
-		rider->release(_pfn(rider->pfn));
-}
-
 /* A leaf of a table that no CPU can reach any more: it counts for nothing. */
 static void leaf_lost(uint64_t leaf)
 {
@@ -245,17 +239,11 @@ static void quarantine_tree(struct mmu_batch *b, pfn_t table)
 		entry = table_read(table, i);
 		if (!(entry & PTE_P))
 			continue;
+		/* One that is shared has the direct map's link as well. */
 		lower = frame_at(table_below(entry));
-		if (lower->kind == FRAME_TABLE && lower->parents == 1 &&
-		    !(lower->flags & FRAME_PINNED) && lower->owner != OWNER_DIRECT_MAP)
+		if (lower->parents == 1 && !(lower->flags & FRAME_PINNED))
 			quarantine_tree(b, table_below(entry));
 	}
-}
-
-/* A new table of a failed section, whose undoing made it plain memory again. */
-static bool is_offline_again(const struct frame *frame)
-{
-	return frame->kind == FRAME_TABLE && (frame->flags & FRAME_OFFLINE);
 }
 
 static void drop_links(pfn_t table)
@@ -273,10 +261,8 @@ static void rider_failed(struct mmu_batch *b, const struct rider *rider)
 {
 	struct frame *frame = frame_at(_pfn(rider->pfn));
 
-	/* Before there is a frame table: its memory, if all of the section is undone. */
-	if (!frame && rider->kind == RIDER_NEW && !b->error.stuck)
-		release(rider);
-	if (!frame || frame->kind != FRAME_TABLE)
+	/* A data frame, or a table with a second rider that has been served. */
+	if (frame->kind != FRAME_TABLE)
 		return;
 	if (rider->kind != RIDER_NEW) {
 		/* With its link back it is what it was. */
@@ -286,25 +272,24 @@ static void rider_failed(struct mmu_batch *b, const struct rider *rider)
 			quarantine_tree(b, _pfn(rider->pfn));
 		return;
 	}
-	if (!is_offline_again(frame) || frame->parents > 0) {
+	/* Else undoing has made it plain memory again. */
+	if (!(frame->flags & FRAME_OFFLINE) || frame->parents > 0) {
 		quarantine(b, frame);
 		return;
 	}
 	table_forget(_pfn(rider->pfn));
-	release(rider);
+	rider->release(_pfn(rider->pfn));
 }
 
 /* In two rounds: tables made in the section may link each other. */
 static void riders_failed(struct mmu_batch *b, unsigned int first)
 {
 	const struct rider *rider;
-	const struct frame *frame;
 	unsigned int i;
 
 	for (i = first; i < b->n.riders; i++) {
 		rider = &b->riders[i];
-		frame = frame_at(_pfn(rider->pfn));
-		if (rider->kind == RIDER_NEW && frame && is_offline_again(frame))
+		if (rider->kind == RIDER_NEW && (frame_at(_pfn(rider->pfn))->flags & FRAME_OFFLINE))
 			drop_links(_pfn(rider->pfn));
 	}
 	for (i = b->n.riders; i-- > first;)
@@ -318,17 +303,17 @@ static void rider_done(const struct rider *rider)
 
 	if (rider->kind == RIDER_NEW)
 		return;
-	if (frame && frame->kind == FRAME_TABLE) {
+	if (frame->kind == FRAME_TABLE) {
 		frame->flags &= (uint8_t)~FRAME_LEAVING;
 		frame->flags |= FRAME_OFFLINE;
 	}
 	if (rider->kind == RIDER_STAYS)
 		return;
-	if (frame && frame->kind == FRAME_TABLE) {
+	if (frame->kind == FRAME_TABLE) {
 		ASSERT(frame->parents == 0);
 		table_forget(_pfn(rider->pfn));
 	}
-	release(rider);
+	rider->release(_pfn(rider->pfn));
 }
 
 /* Whether tables have entries queued, for the segments [@first, @end). */

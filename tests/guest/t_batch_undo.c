@@ -320,3 +320,78 @@ TEST(batch, undo_of_the_kernels, "where the kernel's own tables can't be put bac
 	CHECK_EQ(mmu_batch_end(0), 0);
 	batch_down(&t);
 }
+
+static void release_l4(pfn_t pfn)
+{
+	unsigned int slot;
+	uint64_t present = 0;
+
+	CHECK_EQ(table_read(pfn, 3), 0);
+	for (slot = SLOT_XEN_FIRST; slot <= SLOT_XEN_LAST; slot++)
+		present += table_read(pfn, slot) & PTE_P;
+	CHECK(present > 0);
+	batch_release(pfn);
+}
+
+/* Its own slots Xen fills in when it validates an L4. They are none of what the table counts, and stay when it is given back. */
+TEST(batch, undo_new_l4,
+     "a new L4 of a failing section is given back, whatever Xen has written in it")
+{
+	uint64_t state;
+	unsigned int slot;
+	pfn_t l4;
+	int rc;
+
+	REQUIRE(batch_up(&t));
+	state = batch_state();
+	batch_released = 0;
+	l4 = batch_new_table(4);
+	for (slot = SLOT_XEN_LAST + 1; slot < TABLE_ENTRIES; slot++)
+		table_store(l4, slot, table_read(kernel_aspace.l4, slot));
+	table_store(l4, 3, batch_link(t.l3));
+	mmu_batch_begin();
+	rc = mmu_batch_make_table(l4, release_l4);
+	if (!rc)
+		rc = mmu_batch_pin(l4, 4);
+	if (!rc)
+		rc = mmu_batch_unpin(t.l1[1], 1);
+	CHECK_EQ(mmu_batch_end(rc), -EINVAL);
+	CHECK_EQ(mmu_batch_error().undone, 2);
+	CHECK_EQ(batch_released, 1);
+	CHECK(batch_state() == state);
+	batch_down(&t);
+}
+
+/* The same of a table that something else holds: it is not what hangs on the link alone. */
+TEST(batch, undo_pinned_below,
+     "a pinned table stays what it is when the one that links it is in quarantine")
+{
+	pfn_t l2, l1;
+
+	REQUIRE(batch_up(&t));
+	l2 = batch_new_table(2);
+	l1 = batch_new_table(1);
+	table_store(l2, 0, batch_link(l1));
+	mmu_batch_begin();
+	CHECK_EQ(mmu_batch_make_table(l1, NULL), 0);
+	CHECK_EQ(mmu_batch_make_table(l2, NULL), 0);
+	CHECK_EQ(mmu_batch_set(t.l3, 9, batch_link(l2), 0), 0);
+	CHECK_EQ(mmu_batch_pin(l1, 1), 0);
+	CHECK_EQ(mmu_batch_end(0), 0);
+	begin();
+	CHECK_EQ(mmu_batch_set(t.l3, 9, 0, 0), 0);
+	CHECK_EQ(mmu_batch_unmake_table(l2, batch_release), 0);
+	CHECK_EQ(batch_raw_set(t.l1[2], ALIAS, batch_leaf(l2, USER_RW)), 0);
+	end(1, 1);
+	check_quarantined(1);
+	CHECK_EQ(frame_at(l2)->owner, OWNER_QUARANTINE);
+	CHECK_EQ(frame_at(l1)->owner, OWNER_TEST);
+	CHECK_EQ(batch_raw_set(t.l1[2], ALIAS, 0), 0);
+	check_recovered(0, 1);
+	CHECK_EQ(frame_at(l1)->parents, 0);
+	mmu_batch_begin();
+	CHECK_EQ(mmu_batch_unpin(l1, 1), 0);
+	CHECK_EQ(mmu_batch_unmake_table(l1, batch_release), 0);
+	CHECK_EQ(mmu_batch_end(0), 0);
+	batch_down(&t);
+}

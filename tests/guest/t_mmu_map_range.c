@@ -198,6 +198,7 @@ TEST(mmu_map, map_narrowed,
 {
 	struct aspace_range all = { KIT_VA, GIB_PAGES, NULL };
 	struct aspace_range one = { KIT_VA + 300 * L2_SPAN, 1, NULL };
+	struct aspace_range piece = { KIT_VA + 3 * L2_SPAN, PIECE, NULL };
 	const uint64_t *l2;
 	unsigned int i;
 	pfn_t list, *pfns, data;
@@ -212,6 +213,8 @@ TEST(mmu_map, map_narrowed,
 	CHECK_EQ(mmu_map_hold_va(&kit_as, A, one.va), 0);
 	l2 = mmu_map_pdt(A);
 	CHECK_EQ(aspace_map(&kit_as, &all, pfns, ASPACE_RW), 0);
+	CHECK_EQ(aspace_protect(&kit_as, &piece, ASPACE_R), 0);
+	CHECK_EQ(mmu_map_pdt(A)[3] & PTE_RW, 0);
 	CHECK_EQ(aspace_protect(&kit_as, &all, ASPACE_R), 0);
 	CHECK_EQ(mmu_map_pdpt(A)[va_index(one.va, 3)] & PTE_RW, 0);
 	CHECK_EQ(aspace_protect(&kit_as, &one, ASPACE_RW), 0);

@@ -6,9 +6,12 @@
 #include <pinion/arch/probe.h>
 #include <pinion/arch/pte.h>
 #include <pinion/arch/trap.h>
+#include <pinion/lib/string.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/frame_table.h>
+#include <pinion/mm/mmu_batch.h>
+#include <pinion/mm/tables.h>
 #include "range_help.h"
 
 #define VA    RANGE_VA
@@ -317,4 +320,140 @@ TEST(range, range_exec_shared,
 		range_audit();
 	}
 	range_block_back(block, 10);
+}
+
+/*
+ * Where only NX has to change the leaves are asked for one by one and their frames counted on the way; the first that can
+ * be written shows that it is not so, and what has been counted is counted back.
+ */
+TEST(range, range_exec_mixed,
+     "pages of all rights together become readable, executable, and readable again")
+{
+	struct aspace_range x = { VA, 8, NULL }, r = { VA + 8 * PAGE_SIZE, 4, NULL };
+	struct aspace_range w = { VA + 12 * PAGE_SIZE, 4, NULL }, all = { VA, 16, NULL };
+	struct aspace_range elsewhere = { OTHER, 16, NULL };
+	struct aspace as;
+	unsigned int way;
+	pfn_t block;
+
+	REQUIRE(range_block(4, &block));
+	REQUIRE(range_begin(&as, true));
+	for (way = WAY_REBUILD; way <= WAYS; way++) {
+		enum planner_way forced = planner_force((enum planner_way)way);
+
+		CHECK_RC(aspace_map_block(&as, &x, block, ASPACE_RX), 0);
+		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 8), ASPACE_R), 0);
+		CHECK_RC(aspace_map_block(&as, &w, pfn_add(block, 12), ASPACE_RW), 0);
+		CHECK_RC(aspace_protect(&as, &all, ASPACE_R), 0);
+		range_expect(&as, VA, 16, block, ASPACE_R);
+		expect_direct(block, 16, true);
+		range_audit();
+		/* Of frames that are executable elsewhere: some of these leaves, and all, and none. */
+		CHECK_RC(aspace_map_block(&as, &elsewhere, block, ASPACE_RX), 0);
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), 0);
+		CHECK_RC(aspace_protect(&as, &all, ASPACE_RX), 0);
+		range_expect(&as, VA, 16, block, ASPACE_RX);
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_R), 0);
+		CHECK_RC(aspace_protect(&as, &all, ASPACE_R), 0);
+		range_expect(&as, VA, 16, block, ASPACE_R);
+		expect_direct(block, 16, false);
+		CHECK_EQ(frame_at(block)->execs, 1);
+		range_audit();
+		CHECK_RC(aspace_unmap(&as, &elsewhere), 0);
+		CHECK_RC(aspace_protect(&as, &all, ASPACE_RW), 0);
+		range_expect(&as, VA, 16, block, ASPACE_RW);
+		CHECK_RC(aspace_unmap(&as, &all), 0);
+		planner_force(forced);
+	}
+	range_end(&as);
+	range_audit();
+	range_block_back(block, 4);
+}
+
+/* The entry above takes execution from a whole piece: to give it to one page, what it takes comes down into the others. */
+TEST(range, range_exec_beside, "a page becomes executable in a piece that is not as a whole",
+     .needs = "mem>=16M")
+{
+	struct aspace_range r = { VA, PIECE, NULL }, one = { VA + 5 * PAGE_SIZE, 1, NULL };
+	struct aspace as;
+	unsigned int live;
+	pfn_t block;
+
+	REQUIRE(range_block(10, &block));
+	for (live = 0; live < 2; live++) {
+		REQUIRE(range_begin(&as, live));
+		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 1), ASPACE_RX), 0);
+		CHECK_RC(aspace_protect(&as, &r, ASPACE_R), 0);
+		CHECK_RC(aspace_unmap(&as, &one), 0);
+		CHECK_RC(aspace_map_block(&as, &one, block, ASPACE_RX), 0);
+		range_expect(&as, VA, 5, pfn_add(block, 1), ASPACE_R);
+		range_expect(&as, one.va, 1, block, ASPACE_RX);
+		range_expect(&as, one.va + PAGE_SIZE, PIECE - 6, pfn_add(block, 7), ASPACE_R);
+		range_audit();
+		range_end(&as);
+	}
+	range_audit();
+	range_block_back(block, 10);
+}
+
+/* Whoever maps a frame readable and then makes a table of it has no page there any more. */
+TEST(range, range_exec_table, "what has become a table since it was mapped can't be executed")
+{
+	struct aspace_range r = { VA, 2, NULL };
+	struct aspace as;
+	pfn_t block;
+
+	REQUIRE(range_block(1, &block));
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
+	CHECK_EQ(table_begin(pfn_add(block, 1), 1, false), 0);
+	CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), -EINVAL);
+	table_forget(pfn_add(block, 1));
+	range_expect(&as, VA, 2, block, ASPACE_R);
+	expect_direct(block, 2, true);
+	CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), 0);
+	range_end(&as);
+	range_audit();
+	range_block_back(block, 1);
+}
+
+/*
+ * Its last mapping is gone, and Xen won't have it written: pinned behind our back it is a table. It waits, given back
+ * by its owner or not, and is free when it can be.
+ */
+TEST(range, range_exec_stuck,
+     "a frame that can't be made writable again is not given away before it is")
+{
+	struct aspace_range r = { VA, 2, NULL };
+	uint64_t free, *words;
+	struct aspace as;
+	unsigned int given_back;
+	pfn_t pfn[2];
+
+	REQUIRE(range_begin(&as, true));
+	for (given_back = 0; given_back < 2; given_back++) {
+		REQUIRE(frame_alloc(0, OWNER_TEST, &pfn[0]) == 0);
+		REQUIRE(frame_alloc(0, OWNER_TEST, &pfn[1]) == 0);
+		words = direct_va(pfn[1]);
+		memset(words, 0, PAGE_SIZE);
+		CHECK_RC(aspace_map(&as, &r, pfn, ASPACE_RX), 0);
+		CHECK_EQ(range_pin(pfn[1], true), 0);
+		CHECK_RC(aspace_unmap(&as, &r), 0);
+		expect_direct(pfn[0], 1, true);
+		CHECK(!(frame_at(pfn[1])->flags & FRAME_PLAIN));
+		free = frame_alloc_free() + frame_alloc_reserve();
+		if (given_back)
+			frame_free(pfn[1], 0);
+		CHECK_EQ(frame_alloc_free() + frame_alloc_reserve(), free);
+		CHECK_EQ(mmu_batch_retry_quarantine(), 1);
+		CHECK_EQ(range_pin(pfn[1], false), 0);
+		CHECK_EQ(mmu_batch_retry_quarantine(), 0);
+		CHECK_EQ(frame_alloc_free() + frame_alloc_reserve(), free + given_back);
+		expect_direct(pfn[1], !given_back, true);
+		frame_free(pfn[0], 0);
+		if (!given_back)
+			frame_free(pfn[1], 0);
+	}
+	range_end(&as);
+	range_audit();
 }

@@ -7,11 +7,14 @@
 #include <pinion/arch/pte.h>
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
+#include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/tables.h>
 #include "range_help.h"
 
 #define VA  RANGE_VA
 #define VGA 0xb8
+
+#define MANY 700U
 
 static const mfn_t vga[8] = { { VGA },	   { VGA + 1 }, { VGA + 2 }, { VGA + 3 },
 			      { VGA + 4 }, { VGA + 5 }, { VGA + 6 }, { VGA + 7 } };
@@ -95,13 +98,16 @@ TEST(range, range_foreign,
 TEST(range, range_foreign_refused,
      "device pages are never executable, not mapped offline, and Xen is believed", .needs = "dom0")
 {
-	struct aspace_range r = { VA, 4, NULL }, some = { VA + L2_SPAN, 8, NULL };
+	struct aspace_range r = { VA, 4, NULL }, piece = { VA + L2_SPAN, PIECE, NULL };
+	static pfn_t pfns[PIECE];
+	struct aspace_range own = { VA + 2 * L2_SPAN, PIECE, NULL }, hole = { own.va, 1, NULL };
 	mfn_t wild[8] = { { VGA }, { VGA + 1 }, { UINT64_C(1) << 40 }, { VGA + 3 } };
 	struct aspace as;
 	uint64_t tables;
+	unsigned int i;
 	pfn_t block;
 
-	REQUIRE(range_block(3, &block));
+	REQUIRE(range_block(9, &block));
 	REQUIRE(range_begin(&as, false));
 	CHECK_RC(aspace_map_foreign(&as, &r, vga, DOMID_IO, ASPACE_R, 0), -EINVAL);
 	CHECK_RC(aspace_activate(&as), 0);
@@ -118,9 +124,56 @@ TEST(range, range_foreign_refused,
 	CHECK_EQ(range_tables(&as), tables);
 	expect_vga(&as, VA, 4, HOLE);
 	range_audit();
+	/* Nor in a piece that is the direct map's own, and what the pages are can't be changed to. */
+	CHECK_RC(aspace_map_block(&as, &piece, block, ASPACE_RW), 0);
+	CHECK_RC(aspace_map_foreign(&as, &(struct aspace_range){ piece.va, 1, NULL }, vga, DOMID_IO,
+				    ASPACE_R, 0),
+		 -EEXIST);
 	/* In a piece that is read-only as a whole nothing is writable. */
-	CHECK_RC(aspace_map_block(&as, &some, block, ASPACE_RW), 0);
+	CHECK_RC(aspace_protect(&as, &piece, ASPACE_R), 0);
+	for (i = 0; i < PIECE; i++)
+		pfns[i] = block;
+	CHECK_RC(aspace_map(&as, &own, pfns, ASPACE_RW), 0);
+	CHECK_RC(aspace_protect(&as, &own, ASPACE_R), 0);
+	CHECK_RC(aspace_unmap(&as, &hole), 0);
+	CHECK_RC(aspace_map_foreign(&as, &hole, vga, DOMID_IO, ASPACE_RW, 0), -EBUSY);
+	expect_vga(&as, hole.va, 1, HOLE);
+	CHECK_RC(aspace_map_foreign(&as, &hole, vga, DOMID_IO, ASPACE_R, 0), 0);
+	expect_vga(&as, hole.va, 1, ASPACE_R);
+	/* Whose frames they are nobody here can know, so nobody makes them executable. */
+	CHECK_RC(aspace_protect(&as, &hole, ASPACE_RX), -EINVAL);
+	expect_vga(&as, hole.va, 1, ASPACE_R);
 	range_end(&as);
 	range_audit();
-	range_block_back(block, 3);
+	range_block_back(block, 9);
+}
+
+/* More pages than a section has entries: all of the same frame, which nobody minds. */
+TEST(range, range_foreign_many,
+     "device pages over several sections are all mapped, or none where Xen refuses one of the last",
+     .needs = "dom0")
+{
+	static mfn_t many[MANY];
+	struct aspace_range r = { VA + 7 * PAGE_SIZE, MANY, NULL }, one = r;
+	struct mmu_batch_counters before;
+	struct aspace as;
+	unsigned int i;
+
+	for (i = 0; i < MANY; i++)
+		many[i] = _mfn(VGA);
+	REQUIRE(range_begin(&as, true));
+	many[MANY - 2] = _mfn((UINT64_C(1) << 39) - 1);
+	before = mmu_batch_counters();
+	CHECK(aspace_map_foreign(&as, &r, many, DOMID_IO, ASPACE_R, 0) < 0);
+	CHECK(mmu_batch_counters().sections - before.sections > 2);
+	CHECK(!as.broken);
+	CHECK_EQ(range_tables(&as), 0);
+	many[MANY - 2] = _mfn(VGA);
+	CHECK_RC(aspace_map_foreign(&as, &r, many, DOMID_IO, ASPACE_R, 0), 0);
+	for (one.nr = 1, i = 0; i < MANY; i++, one.va += PAGE_SIZE)
+		expect_vga(&as, one.va, 1, ASPACE_R);
+	CHECK_RC(aspace_unmap(&as, &r), 0);
+	CHECK_EQ(range_tables(&as), 0);
+	range_end(&as);
+	range_audit();
 }

@@ -179,3 +179,34 @@ TEST(range, range_giant_ends,
 	range_audit();
 	range_block_back(block, GIB_ORDER);
 }
+
+/* One entry for a GiB wants all of it plain: else it is 512 pieces, or no mapping at all. */
+TEST(range, range_giant_not, "a GiB that is not all plain, or not all there, is not shared as one",
+     .needs = "mem>=2560M")
+{
+	struct aspace_range r = { VA, GIB, NULL }, one = { VA + L4_SPAN, 1, NULL };
+	struct aspace as;
+	pfn_t block;
+
+	REQUIRE(giant_block(&block));
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map_block(&as, &one, pfn_add(block, 77 * PIECE), ASPACE_RX), 0);
+	CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RW), -EBUSY);
+	CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_R), 0);
+	expect_giant(&as, VA, block, ASPACE_R, NULL);
+	CHECK_EQ(range_tables(&as), 2 + 1 + 3);
+	CHECK_RC(aspace_unmap(&as, &r), 0);
+	CHECK_RC(aspace_unmap(&as, &one), 0);
+	/* No memory for the L3. */
+	range_hog(FRAME_RESERVE);
+	CHECK_RC(aspace_map_block(&as, &r, block, ASPACE_RW), -ENOMEM);
+	range_unhog();
+	CHECK_EQ(range_tables(&as), 0);
+	/* The last GiB of pfns is only partly there. */
+	CHECK_RC(aspace_map_block(&as, &r, _pfn(pfn_x(frame_table_end()) & ~(GIB - 1)), ASPACE_R),
+		 -EINVAL);
+	CHECK_EQ(range_tables(&as), 0);
+	range_audit();
+	range_end(&as);
+	range_block_back(block, GIB_ORDER);
+}

@@ -297,3 +297,33 @@ TEST(range, range_held, "a held table is changed entry by entry, and stays when 
 	range_audit();
 	range_block_back(block, 9);
 }
+
+/* It begins like one: aligned, and in order but for two. */
+TEST(range, range_not_a_run, "a list that is no run is not shared, nor one that leaves RAM",
+     .needs = "mem>=16M")
+{
+	struct aspace_range r = { VA, PIECE, NULL };
+	struct planner_counters before;
+	struct aspace as;
+	unsigned int i;
+	pfn_t block;
+	int rc;
+
+	REQUIRE(range_block(9, &block));
+	for (i = 0; i < PIECE; i++)
+		pfns[i] = pfn_add(block, i == 300 ? 301 : i == 301 ? 300 : i);
+	REQUIRE(range_begin(&as, true));
+	before = planner_counters();
+	CHECK_RC(aspace_map(&as, &r, pfns, ASPACE_RW), 0);
+	expect_way(&before, WAY_OFFLINE, 1);
+	expect_list(&as, VA, 0, PIECE, ASPACE_RW);
+	CHECK_RC(aspace_unmap(&as, &r), 0);
+	/* What is before its end is somebody's, if it is there at all. */
+	rc = aspace_map_block(&as, &r, _pfn((pfn_x(frame_table_end()) - 1) & ~(PIECE - 1)),
+			      ASPACE_RW);
+	CHECK(rc == -EINVAL || rc == -EBUSY);
+	CHECK_EQ(range_tables(&as), 0);
+	range_audit();
+	range_end(&as);
+	range_block_back(block, 9);
+}

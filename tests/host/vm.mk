@@ -89,7 +89,7 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 -include $$(patsubst %.o,%.d,$$(call vm_objects,$(1),host,$$(VM_SRC_$(2))))
 endef
 
-VM_FAULT := map range sections memory boot
+VM_FAULT := map range sync sections memory boot
 VM_TESTS := machine services boot_memory crash suite traces $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_services := tests/host/test_services.c
