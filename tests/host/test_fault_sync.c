@@ -192,11 +192,6 @@ static int play_first_exec(struct stage *s)
 	return protect(s, 0, 12, ASPACE_RX);
 }
 
-static int play_foreign(struct stage *s)
-{
-	return map_vga(s, 30, 4);
-}
-
 static int play_foreign_unmap(struct stage *s)
 {
 	return unmap(s, 0, 10);
@@ -212,7 +207,6 @@ static const struct story stories[] = {
 	{ "sync_exec_to_rw", set_sync_entries, play_exec_to_rw, strike, false, false },
 	{ "sync_split_unmap", set_sync_shared, play_unmap_some, strike, false, true },
 	{ "sync_foreign_unmap", set_sync_foreign, play_foreign_unmap, strike, false, false },
-	{ "foreign", set_empty, play_foreign, strike, false, false },
 	{ "exec_readable", set_exec, play_first_readable, strike, false, false },
 	{ "exec_elsewhere", set_exec_elsewhere, play_first_exec, strike, false, false },
 	{ "exec_table", set_exec, play_unmap_all, strike, false, false },
