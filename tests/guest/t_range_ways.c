@@ -306,7 +306,7 @@ TEST(range, range_not_a_run, "a list that is no run is not shared, nor one that 
 	struct planner_counters before;
 	struct aspace as;
 	unsigned int i;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 	int rc;
 
 	REQUIRE(range_block(9, &block));

@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 # Folder, lines, branches.
-AIMS = [("mm/", 95.0, 90.0), ("xen/", 85.0, 0.0), ("boot/", 85.0, 0.0), ("lib/", 95.0, 90.0)]
+AIMS = [("mm/", 95.0, 90.0), ("xen/", 85.0, 85.0), ("boot/", 85.0, 85.0), ("lib/", 95.0, 90.0)]
 
 # Code that is not for the host: its parts are run by other lanes alone.
 ELSEWHERE = {

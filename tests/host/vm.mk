@@ -90,9 +90,11 @@ $(B)/host/$(1)/test_$(2): $$(call vm_objects,$(1),image,$$(VM_KERNEL) $$(if $$(V
 endef
 
 VM_FAULT := map range sync sections memory boot
-VM_TESTS := machine services boot_memory crash suite traces $(VM_FAULT:%=fault_%)
+VM_TESTS := machine services start batch boot_memory crash suite traces $(VM_FAULT:%=fault_%)
 VM_SRC_machine := tests/host/test_machine.c
 VM_SRC_services := tests/host/test_services.c
+VM_SRC_start := tests/host/test_start.c
+VM_SRC_batch := tests/host/test_batch.c
 VM_SRC_boot_memory := tests/host/test_boot_memory.c
 VM_SRC_crash := tests/host/test_crash.c
 VM_SRC_suite := tests/host/test_suite.c
