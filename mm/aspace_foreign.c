@@ -18,12 +18,10 @@
 
 static int foreign_check(struct range_op *op, const struct piece *p)
 {
-	const uint64_t *l1;
+	/* Of a table of the direct map's nothing is absent. */
+	const uint64_t *l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
 	unsigned int i;
 
-	if (p->bottom == 1 && is_shared(p->table[1]))
-		return -EEXIST;
-	l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
 	FOR_SELECTED (i, p) {
 		if (l1 && (l1[i] & PTE_P))
 			return -EEXIST;

@@ -331,7 +331,7 @@ TEST(range, range_exec_mixed,
 {
 	struct aspace_range x = { VA, 8, NULL }, r = { VA + 8 * PAGE_SIZE, 4, NULL };
 	struct aspace_range w = { VA + 12 * PAGE_SIZE, 4, NULL }, all = { VA, 16, NULL };
-	struct aspace_range elsewhere = { OTHER, 16, NULL };
+	struct aspace_range elsewhere = { OTHER, 4, NULL };
 	struct aspace as;
 	unsigned int way;
 	pfn_t block;
@@ -344,20 +344,24 @@ TEST(range, range_exec_mixed,
 		CHECK_RC(aspace_map_block(&as, &x, block, ASPACE_RX), 0);
 		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 8), ASPACE_R), 0);
 		CHECK_RC(aspace_map_block(&as, &w, pfn_add(block, 12), ASPACE_RW), 0);
+		CHECK_RC(aspace_map_block(&as, &elsewhere, block, ASPACE_RX), 0);
 		CHECK_RC(aspace_protect(&as, &all, ASPACE_R), 0);
 		range_expect(&as, VA, 16, block, ASPACE_R);
-		expect_direct(block, 16, true);
+		CHECK_EQ(frame_at(block)->execs, 1);
+		expect_direct(block, 4, false);
+		expect_direct(pfn_add(block, 4), 12, true);
 		range_audit();
-		/* Of frames that are executable elsewhere: some of these leaves, and all, and none. */
-		CHECK_RC(aspace_map_block(&as, &elsewhere, block, ASPACE_RX), 0);
+		/* Four frames are executable elsewhere, and then twelve are not. */
 		CHECK_RC(aspace_protect(&as, &r, ASPACE_RX), 0);
 		CHECK_RC(aspace_protect(&as, &all, ASPACE_RX), 0);
+		CHECK_EQ(frame_at(block)->execs, 2);
+		CHECK_EQ(frame_at(pfn_add(block, 4))->execs, 1);
 		range_expect(&as, VA, 16, block, ASPACE_RX);
 		CHECK_RC(aspace_protect(&as, &r, ASPACE_R), 0);
 		CHECK_RC(aspace_protect(&as, &all, ASPACE_R), 0);
 		range_expect(&as, VA, 16, block, ASPACE_R);
-		expect_direct(block, 16, false);
-		CHECK_EQ(frame_at(block)->execs, 1);
+		expect_direct(block, 4, false);
+		expect_direct(pfn_add(block, 4), 12, true);
 		range_audit();
 		CHECK_RC(aspace_unmap(&as, &elsewhere), 0);
 		CHECK_RC(aspace_protect(&as, &all, ASPACE_RW), 0);
@@ -370,30 +374,40 @@ TEST(range, range_exec_mixed,
 	range_block_back(block, 4);
 }
 
-/* The entry above takes execution from a whole piece: to give it to one page, what it takes comes down into the others. */
-TEST(range, range_exec_beside, "a page becomes executable in a piece that is not as a whole",
-     .needs = "mem>=16M")
+/*
+ * The L3 entry takes execution from a whole GiB, of one frame many times: to give it to one page, what it takes comes
+ * down into the others.
+ */
+TEST(range, range_exec_beside, "a page becomes executable in a GiB that is not as a whole",
+     .needs = "mem>=64M")
 {
-	struct aspace_range r = { VA, PIECE, NULL }, one = { VA + 5 * PAGE_SIZE, 1, NULL };
+	struct aspace_range r = { VA, PIECE * PIECE, NULL };
+	struct aspace_range one = { VA + 7 * L2_SPAN + 5 * PAGE_SIZE, 1, NULL };
+	pfn_t list = INVALID_PFN, data = INVALID_PFN, *pfns;
 	struct aspace as;
-	unsigned int live;
-	pfn_t block;
+	uint64_t i, l3e;
 
-	REQUIRE(range_block(10, &block));
-	for (live = 0; live < 2; live++) {
-		REQUIRE(range_begin(&as, live));
-		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 1), ASPACE_RX), 0);
-		CHECK_RC(aspace_protect(&as, &r, ASPACE_R), 0);
-		CHECK_RC(aspace_unmap(&as, &one), 0);
-		CHECK_RC(aspace_map_block(&as, &one, block, ASPACE_RX), 0);
-		range_expect(&as, VA, 5, pfn_add(block, 1), ASPACE_R);
-		range_expect(&as, one.va, 1, block, ASPACE_RX);
-		range_expect(&as, one.va + PAGE_SIZE, PIECE - 6, pfn_add(block, 7), ASPACE_R);
-		range_audit();
-		range_end(&as);
-	}
+	REQUIRE(frame_alloc(9, OWNER_TEST, &list) == 0);
+	REQUIRE(range_block(1, &data));
+	pfns = direct_va(list);
+	for (i = 0; i < r.nr; i++)
+		pfns[i] = data;
+	REQUIRE(range_begin(&as, true));
+	CHECK_RC(aspace_map(&as, &r, pfns, ASPACE_RX), 0);
+	CHECK_EQ(frame_at(data)->execs, r.nr);
+	CHECK_RC(aspace_protect(&as, &r, ASPACE_R), 0);
+	l3e = table_read(table_below(table_read(as.l4, va_index(VA, 4))), va_index(VA, 3));
+	CHECK(l3e & PTE_NX);
+	CHECK_RC(aspace_unmap(&as, &one), 0);
+	CHECK_RC(aspace_map_block(&as, &one, pfn_add(data, 1), ASPACE_RX), 0);
+	range_expect(&as, one.va, 1, pfn_add(data, 1), ASPACE_RX);
+	for (i = 0; i < r.nr; i += 101)
+		range_expect(&as, VA + i * PAGE_SIZE, 1, data, ASPACE_R);
+	range_expect(&as, one.va - PAGE_SIZE, 1, data, ASPACE_R);
+	range_end(&as);
 	range_audit();
-	range_block_back(block, 10);
+	range_block_back(data, 1);
+	frame_free(list, 9);
 }
 
 /* Whoever maps a frame readable and then makes a table of it has no page there any more. */

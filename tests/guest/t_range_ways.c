@@ -318,6 +318,7 @@ TEST(range, range_not_a_run, "a list that is no run is not shared, nor one that 
 	expect_way(&before, WAY_OFFLINE, 1);
 	expect_list(&as, VA, 0, PIECE, ASPACE_RW);
 	CHECK_RC(aspace_unmap(&as, &r), 0);
+	CHECK_RC(aspace_map_block(&as, &r, _pfn(UINT64_C(1) << 38), ASPACE_R), -EINVAL);
 	/* What is before its end is somebody's, if it is there at all. */
 	rc = aspace_map_block(&as, &r, _pfn((pfn_x(frame_table_end()) - 1) & ~(PIECE - 1)),
 			      ASPACE_RW);
