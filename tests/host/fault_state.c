@@ -242,12 +242,16 @@ void fault_expect_remapped(const struct fault_state *before, const struct fault_
 			fail_frame(before, now, i, what);
 }
 
-/* The same frame, or read-only in the direct map where it was not, for leaves that could not be taken back. */
+/*
+ * The same frame, or read-only in the direct map where it was not, for leaves that could not be taken back: as long as they are
+ * executable, or until a retry.
+ */
 static bool is_kept(const struct frame_state *before, const struct frame_state *now)
 {
 	const uint32_t flags = (uint32_t)(FRAME_STUCK | FRAME_PLAIN) << 24;
 
-	return kind_of(before) == FRAME_DATA && ((before->word ^ now->word) & ~flags) == 0;
+	return kind_of(before) == FRAME_DATA && ((before->word ^ now->word) & ~flags) == 0 &&
+	       ((now->word & flags) != 0 || now->holds > 0);
 }
 
 void fault_expect_accounted(const struct fault_state *before, const struct fault_state *now,
