@@ -55,12 +55,16 @@ _PROGRAMS = (
     (('build/host/unit/test_p2m_boot',), 5, 'p2m|m2p'),
     (('build/host/quick/test_machine',), 5, ''),
     (('build/host/quick/test_crash',), 3, ''),
+    (('build/host/quick/test_batch',), 3, 'mmu_batch|frame'),
+    (('build/host/quick/test_start',), 3, 'boot|frame|kernel_map|p2m|m2p|direct_map|pmap'),
     (('build/host/quick/test_boot_memory',), 5, 'boot|frame|kernel_map|direct_map|tables|pmap'),
     (('build/host/quick/test_fault_map',), 6, 'aspace|mmu|planner|tables|frame_alloc'),
+    (('build/host/quick/test_fault_sync',), 8, 'aspace|mmu'),
     ((_SUITE, 'domu-large'), 20, 'aspace|mmu|planner|tables|direct_map|ptdump'),
     (('build/host/quick/test_fault_boot',), 8, 'boot|frame|kernel_map|p2m|m2p|direct_map|tables|pmap'),
     ((_SUITE, 'domu'), 20, 'boot|frame|kernel_map|p2m|m2p|direct_map|vmap|audit_early|ptdump_print'),
     (('build/host/quick/test_fault_range',), 24, 'aspace|mmu|planner|tables|direct_map'),
+    (('build/host/quick/test_fault_sections',), 24, 'aspace|mmu|planner|tables|direct_map|vmap'),
     (('build/host/quick/test_fault_memory',), 9, 'aspace_foreign|mmu|p2m|m2p|vmap|frame_alloc'),
 )
 
