@@ -36,7 +36,7 @@ static bool is_block(const struct range_op *op, const struct piece *p)
 }
 
 /* The direct map's own table of @level, 1 or 2, of which all frames are plain and so in the direct map. */
-static int map_shared(struct range_op *op, struct piece *p, unsigned int level)
+static __always_inline int map_shared(struct range_op *op, struct piece *p, unsigned int level)
 {
 	unsigned int index;
 	pfn_t table;

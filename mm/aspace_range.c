@@ -10,7 +10,6 @@
  *     L4 ---x---> L3 (new, root) --> L2 (new) --> L1 L1 L1 ...        x: queued last
  */
 #include <pinion/lib/errno.h>
-#include <pinion/lib/panic.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
@@ -293,13 +292,6 @@ int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 	    (mmu_batch_room() >= PIECE_REQUESTS && MMU_BATCH_ENTRIES - queued.requests >= n))
 		return 0;
 	return range_flush(op, p, false);
-}
-
-void range_open(const struct piece *p, struct mmu_batch_room *room)
-{
-	int rc = mmu_batch_open(p->table[1], room);
-
-	ASSERT(rc == 0 && room->room >= p->selected);
 }
 
 static int go_over(struct range_op *op)

@@ -16,6 +16,7 @@
 #define PINION_MM_ASPACE_RANGE_H
 
 #include <pinion/lib/bitmap.h>
+#include <pinion/lib/panic.h>
 #include <pinion/mm/mmu_batch.h>
 #include <pinion/mm/planner.h>
 #include "aspace_internal.h"
@@ -140,7 +141,12 @@ __must_check int range_check_args(struct aspace *as, const struct aspace_range *
 __must_check int range_room(struct range_op *op, const struct piece *p, unsigned int n);
 
 /* Opens a live L1 of its own that has no entries queued, for which there is room: so it can't fail. */
-void range_open(const struct piece *p, struct mmu_batch_room *room);
+static inline void range_open(const struct piece *p, struct mmu_batch_room *room)
+{
+	int rc = mmu_batch_open(p->table[1], room);
+
+	ASSERT(rc == 0 && room->room >= p->selected);
+}
 
 /* Sends what is queued, and opens the next section. @p is not part of what is sent, or with @within, in part. */
 __must_check int range_flush(struct range_op *op, const struct piece *p, bool within);

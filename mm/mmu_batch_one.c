@@ -39,13 +39,26 @@ static int flush_alone(struct mmu_batch *b, uint64_t va, uint64_t old)
 	return 0;
 }
 
+static unsigned long flush_of(uint64_t old)
+{
+	return (old & PTE_P) ? UVMF_INVLPG : UVMF_NONE;
+}
+
+/* Xen has said @rc. Apart, so that a call that succeeds keeps nothing for this. */
+static __noinline int not_done(struct mmu_batch *b, uint64_t old, uint64_t value, uint64_t va,
+			       long rc)
+{
+	if (rc != -EFAULT && b->insists)
+		rc = hypercall_update_va_mapping(va, value, flush_of(old));
+	return rc == -EFAULT ? flush_alone(b, va, old) : (int)rc;
+}
+
 /* Counted before the call, like everything that is queued: then little has to be kept over it. */
 int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t old,
 		      uint64_t value, uint64_t va)
 {
 	struct mmu_batch *b = this_cpu()->batch ? this_cpu()->batch : mmu_batch_this();
-	unsigned long flush = (old & PTE_P) ? UVMF_INVLPG : UVMF_NONE;
-	long rc;
+	int rc;
 
 	ASSERT(this_cpu()->traps == 0);
 	if (unlikely(b->depth))
@@ -54,15 +67,12 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 		table_count(&frame_table[pfn_x(table)], old, value);
 	b->counters.ones++;
 	b->counters.invlpg += old & PTE_P;
-	rc = hypercall_update_va_mapping(va, value, flush);
+	rc = (int)hypercall_update_va_mapping(va, value, flush_of(old));
 	if (likely(rc == 0))
 		return 0;
-	if (rc != -EFAULT && b->insists)
-		rc = hypercall_update_va_mapping(va, value, flush);
+	rc = not_done(b, old, value, va, rc);
 	if (rc == 0)
 		return 0;
-	if (rc == -EFAULT)
-		return flush_alone(b, va, old);
 	b->counters.ones--;
 	b->counters.invlpg -= old & PTE_P;
 	if (pfn_x(table) <
