@@ -187,7 +187,7 @@ static void services_start(void)
 	upcalls_restore(false);
 }
 
-static void run_hooks(enum boot_point point)
+void boot_run_hooks(enum boot_point point)
 {
 	const struct boot_hook *hook;
 
@@ -225,10 +225,10 @@ void pv_start(const struct start_info *si_va)
 	boot_info_print();
 	services_start();
 	memory_early(&info);
-	run_hooks(BOOT_EARLY);
+	boot_run_hooks(BOOT_EARLY);
 	memory_late(&info);
 	if (info.options.ptdump)
 		ptdump(kernel_l4());
-	run_hooks(BOOT_MAIN);
+	boot_run_hooks(BOOT_MAIN);
 	boot_exit(info.options.exit);
 }

@@ -214,23 +214,30 @@ static bool beds(struct aspace *as, pfn_t block)
 	return true;
 }
 
+/* All pages of four pieces but the first of each, which is there. */
+static uint64_t but_first[4 * PIECE / 64];
+
+static bool begin_beds(struct aspace *as, pfn_t *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(but_first); i++)
+		but_first[i] = ((uint64_t)i * 64 % PIECE) ? ~UINT64_C(0) : ~UINT64_C(1);
+	return CHECK(range_block(11, block)) && CHECK(range_begin(as, true)) && beds(as, *block);
+}
+
 TEST(range, range_refused_sections, "a refusal in a later section undoes the earlier ones too",
      .needs = "mem>=64M")
 {
-	static uint64_t pick[4 * PIECE / 64];
-	struct aspace_range r = { VA, 4 * PIECE, pick };
+	struct aspace_range r = { VA, 4 * PIECE, but_first };
 	enum planner_way forced = planner_force(WAY_ENTRIES);
 	struct mmu_batch_counters before;
 	struct aspace as;
 	unsigned int i;
 	uint64_t at;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
-	for (i = 0; i < ARRAY_SIZE(pick); i++)
-		pick[i] = ((uint64_t)i * 64 % PIECE) ? ~UINT64_C(0) : ~UINT64_C(1);
-	REQUIRE(range_block(11, &block));
-	REQUIRE(range_begin(&as, true));
-	REQUIRE(beds(&as, block));
+	REQUIRE(begin_beds(&as, &block));
 	for (at = 1; at < 4 * PIECE; at += at % PIECE == 1 ? 254 : 256) {
 		pfn_t bad = pfn_add(block, at);
 
@@ -263,19 +270,14 @@ TEST(range, range_frame_later,
      .needs = "mem>=64M", .together = true)
 {
 	static const uint64_t at[] = { PIECE - 1, 3 * PIECE + 1, 3 * PIECE + 64, 4 * PIECE - 9 };
-	static uint64_t pick[4 * PIECE / 64];
-	struct aspace_range r = { VA, 4 * PIECE - 8, pick };
+	struct aspace_range r = { VA, 4 * PIECE - 8, but_first };
 	enum planner_way forced = planner_force(WAY_ENTRIES);
 	struct mmu_batch_counters before;
 	struct aspace as;
 	unsigned int i;
-	pfn_t block;
+	pfn_t block = INVALID_PFN;
 
-	for (i = 0; i < ARRAY_SIZE(pick); i++)
-		pick[i] = ((uint64_t)i * 64 % PIECE) ? ~UINT64_C(0) : ~UINT64_C(1);
-	REQUIRE(range_block(11, &block));
-	REQUIRE(range_begin(&as, true));
-	REQUIRE(beds(&as, block));
+	REQUIRE(begin_beds(&as, &block));
 	for (i = 0; i < ARRAY_SIZE(at); i++) {
 		pfn_t bad = pfn_add(block, at[i]);
 

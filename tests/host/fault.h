@@ -68,6 +68,15 @@ int fault_group_open(void **state);
 int fault_group_open_dom0(void **state);
 int fault_group_close(void **state);
 
+/*
+ * In a story: ranges of @nr pages from page @at of STAGE_VA on, in the stage's address space; of its first block, from the
+ * frame @from in it on. As the operations themselves return.
+ */
+int stage_map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
+	      enum aspace_rights rights);
+int stage_unmap(struct stage *s, uint64_t at, uint64_t nr);
+int stage_protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights rights);
+
 /* In a story: what must not fail. */
 #define MUST(expr)                                                    \
 	do {                                                          \

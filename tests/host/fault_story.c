@@ -49,6 +49,33 @@ void fault_must(const char *file, int line, const char *what, int rc)
 	fail_msg("%s:%d: %s is %d", file, line, what, rc);
 }
 
+static struct aspace_range stage_range(uint64_t at, uint64_t nr)
+{
+	return (struct aspace_range){ STAGE_VA + at * PAGE_SIZE, nr, NULL };
+}
+
+int stage_map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
+	      enum aspace_rights rights)
+{
+	struct aspace_range range = stage_range(at, nr);
+
+	return aspace_map_block(&s->as, &range, pfn_add(s->block[0], from), rights);
+}
+
+int stage_unmap(struct stage *s, uint64_t at, uint64_t nr)
+{
+	struct aspace_range range = stage_range(at, nr);
+
+	return aspace_unmap(&s->as, &range);
+}
+
+int stage_protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights rights)
+{
+	struct aspace_range range = stage_range(at, nr);
+
+	return aspace_protect(&s->as, &range, rights);
+}
+
 /*
  * Everything in the guest; what else than returning ends it fails the test, with its last words. False: it panicked as
  * the story may.

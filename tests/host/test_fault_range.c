@@ -29,150 +29,128 @@ static void strike(struct stage *s)
 		frame_free(s->block[i], 10);
 }
 
-static int map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
-	       enum aspace_rights rights)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_map_block(&s->as, &range, pfn_add(s->block[0], from), rights);
-}
-
-static int unmap(struct stage *s, uint64_t at, uint64_t nr)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_unmap(&s->as, &range);
-}
-
-static int protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights rights)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_protect(&s->as, &range, rights);
-}
-
 /* A shared piece; a private one beside it. */
 static void set_shared(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, PIECE, 0, ASPACE_RW));
+	MUST(stage_map(s, 0, PIECE, 0, ASPACE_RW));
 }
 
 static void set_private(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 1, 500, 3, ASPACE_RW));
+	MUST(stage_map(s, 1, 500, 3, ASPACE_RW));
 }
 
 static void set_sparse(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, 30, 0, ASPACE_RW));
+	MUST(stage_map(s, 0, 30, 0, ASPACE_RW));
 }
 
 static int play_one(struct stage *s)
 {
-	return map(s, 5, 1, 0, ASPACE_RW);
+	return stage_map(s, 5, 1, 0, ASPACE_RW);
 }
 
 static int play_few(struct stage *s)
 {
-	return map(s, 100, 30, 40, ASPACE_RW);
+	return stage_map(s, 100, 30, 40, ASPACE_RW);
 }
 
 static int play_one_beside(struct stage *s)
 {
-	return map(s, 511, 1, 100, ASPACE_R);
+	return stage_map(s, 511, 1, 100, ASPACE_R);
 }
 
 static int play_share(struct stage *s)
 {
-	return map(s, 0, PIECE, 0, ASPACE_RW);
+	return stage_map(s, 0, PIECE, 0, ASPACE_RW);
 }
 
 /* Not aligned with the direct map, over three tables. */
 static int play_offline(struct stage *s)
 {
-	return map(s, 7, 2 * PIECE - 20, 3, ASPACE_R);
+	return stage_map(s, 7, 2 * PIECE - 20, 3, ASPACE_R);
 }
 
 static int play_exec(struct stage *s)
 {
-	return map(s, 9, 6, 3, ASPACE_RX);
+	return stage_map(s, 9, 6, 3, ASPACE_RX);
 }
 
 static int play_unmap_one(struct stage *s)
 {
-	return unmap(s, 7, 1);
+	return stage_unmap(s, 7, 1);
 }
 
 static int play_unmap_some(struct stage *s)
 {
-	return unmap(s, 3, 20);
+	return stage_unmap(s, 3, 20);
 }
 
 static int play_unmap_all(struct stage *s)
 {
-	return unmap(s, 0, PIECE);
+	return stage_unmap(s, 0, PIECE);
 }
 
 static int play_protect_one(struct stage *s)
 {
-	return protect(s, 7, 1, ASPACE_R);
+	return stage_protect(s, 7, 1, ASPACE_R);
 }
 
 static int play_protect_some(struct stage *s)
 {
-	return protect(s, 3, 20, ASPACE_R);
+	return stage_protect(s, 3, 20, ASPACE_R);
 }
 
 static int play_protect_many(struct stage *s)
 {
-	return protect(s, 3, 400, ASPACE_R);
+	return stage_protect(s, 3, 400, ASPACE_R);
 }
 
 static int play_protect_all(struct stage *s)
 {
-	return protect(s, 0, PIECE, ASPACE_R);
+	return stage_protect(s, 0, PIECE, ASPACE_R);
 }
 
 static void set_exec(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 1, 300, 3, ASPACE_RX));
+	MUST(stage_map(s, 1, 300, 3, ASPACE_RX));
 }
 
 static int play_unexec(struct stage *s)
 {
-	return protect(s, 3, 12, ASPACE_RW);
+	return stage_protect(s, 3, 12, ASPACE_RW);
 }
 
 static int play_protect_exec_all(struct stage *s)
 {
-	return protect(s, 1, 300, ASPACE_R);
+	return stage_protect(s, 1, 300, ASPACE_R);
 }
 
 static int play_protect_exec(struct stage *s)
 {
-	return protect(s, 3, 10, ASPACE_RX);
+	return stage_protect(s, 3, 10, ASPACE_RX);
 }
 
 /* Read-only, and the first 20 of these frames executable elsewhere: there the direct map has nothing to change. */
 static void set_alias(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 1, 30, 3, ASPACE_R));
-	MUST(map(s, 3 * PIECE, 20, 3, ASPACE_RX));
+	MUST(stage_map(s, 1, 30, 3, ASPACE_R));
+	MUST(stage_map(s, 3 * PIECE, 20, 3, ASPACE_RX));
 }
 
 static int play_alias(struct stage *s)
 {
-	return protect(s, 1, 20, ASPACE_RX);
+	return stage_protect(s, 1, 20, ASPACE_RX);
 }
 
 static int play_alias_partly(struct stage *s)
 {
-	return protect(s, 1, 30, ASPACE_RX);
+	return stage_protect(s, 1, 30, ASPACE_RX);
 }
 
 /* Another one's whole life but its end, and that. */
@@ -187,8 +165,8 @@ static void set_offline(struct stage *s)
 	MUST(aspace_create(&s->as));
 	for (unsigned int i = 0; i < 2; i++)
 		MUST(frame_alloc(10, OWNER_TEST, &s->block[i]));
-	MUST(map(s, 500, 30, 0, ASPACE_RW));
-	MUST(map(s, 3 * PIECE, 3, 40, ASPACE_RX));
+	MUST(stage_map(s, 500, 30, 0, ASPACE_RW));
+	MUST(stage_map(s, 3 * PIECE, 3, 40, ASPACE_RX));
 }
 
 static int play_activate(struct stage *s)
@@ -204,7 +182,7 @@ static int play_activate_kernel(struct stage *s)
 
 static int play_map_offline(struct stage *s)
 {
-	return map(s, 5 * PIECE, 700, 100, ASPACE_RW);
+	return stage_map(s, 5 * PIECE, 700, 100, ASPACE_RW);
 }
 
 static void set_blocks(struct stage *s)

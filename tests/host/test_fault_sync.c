@@ -38,28 +38,6 @@ static void strike(struct stage *s)
 	frame_free(s->block[0], 10);
 }
 
-static int map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
-	       enum aspace_rights rights)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_map_block(&s->as, &range, pfn_add(s->block[0], from), rights);
-}
-
-static int unmap(struct stage *s, uint64_t at, uint64_t nr)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_unmap(&s->as, &range);
-}
-
-static int protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights rights)
-{
-	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return aspace_protect(&s->as, &range, rights);
-}
-
 static int map_vga(struct stage *s, uint64_t at, uint64_t nr)
 {
 	struct aspace_range range = { VA + at * PAGE_SIZE, nr, NULL };
@@ -78,8 +56,8 @@ static void set_sync_empty(struct stage *s)
 static void set_sparse(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, 12, 0, ASPACE_RW));
-	MUST(map(s, 20, 6, 20, ASPACE_RX));
+	MUST(stage_map(s, 0, 12, 0, ASPACE_RW));
+	MUST(stage_map(s, 20, 6, 20, ASPACE_RX));
 }
 
 static void set_sync_sparse(struct stage *s)
@@ -103,14 +81,14 @@ static void set_sync_rebuild(struct stage *s)
 static void set_sync_shared(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, PIECE, 0, ASPACE_RW));
+	MUST(stage_map(s, 0, PIECE, 0, ASPACE_RW));
 	mmu_batch_set_sync(true);
 }
 
 static void set_exec(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, 12, 0, ASPACE_RX));
+	MUST(stage_map(s, 0, 12, 0, ASPACE_RX));
 	planner_force(WAY_ENTRIES);
 }
 
@@ -118,8 +96,8 @@ static void set_exec(struct stage *s)
 static void set_exec_elsewhere(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, 12, 0, ASPACE_R));
-	MUST(map(s, OTHER, 12, 0, ASPACE_RX));
+	MUST(stage_map(s, 0, 12, 0, ASPACE_R));
+	MUST(stage_map(s, OTHER, 12, 0, ASPACE_RX));
 }
 
 static void set_foreign(struct stage *s)
@@ -138,63 +116,63 @@ static void set_sync_foreign(struct stage *s)
 static void set_tree(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 0, PIECE, 0, ASPACE_RW));
-	MUST(map(s, PIECE, 12, PIECE, ASPACE_RX));
+	MUST(stage_map(s, 0, PIECE, 0, ASPACE_RW));
+	MUST(stage_map(s, PIECE, 12, PIECE, ASPACE_RX));
 }
 
 static int play_offline(struct stage *s)
 {
-	return map(s, PIECE - 3, 6, 3, ASPACE_R);
+	return stage_map(s, PIECE - 3, 6, 3, ASPACE_R);
 }
 
 static int play_exec(struct stage *s)
 {
-	return map(s, 14, 4, 30, ASPACE_RX);
+	return stage_map(s, 14, 4, 30, ASPACE_RX);
 }
 
 static int play_few(struct stage *s)
 {
-	return map(s, 100, 6, 40, ASPACE_RW);
+	return stage_map(s, 100, 6, 40, ASPACE_RW);
 }
 
 static int play_unmap_some(struct stage *s)
 {
-	return unmap(s, 3, 20);
+	return stage_unmap(s, 3, 20);
 }
 
 static int play_unmap_all(struct stage *s)
 {
-	return unmap(s, 0, PIECE);
+	return stage_unmap(s, 0, PIECE);
 }
 
 static int play_unmap_tree(struct stage *s)
 {
-	return unmap(s, 0, 2 * PIECE);
+	return stage_unmap(s, 0, 2 * PIECE);
 }
 
 static int play_all_readable(struct stage *s)
 {
-	return protect(s, 20, 6, ASPACE_R);
+	return stage_protect(s, 20, 6, ASPACE_R);
 }
 
 static int play_exec_to_rw(struct stage *s)
 {
-	return protect(s, 20, 5, ASPACE_RW);
+	return stage_protect(s, 20, 5, ASPACE_RW);
 }
 
 static int play_first_readable(struct stage *s)
 {
-	return protect(s, 0, 10, ASPACE_R);
+	return stage_protect(s, 0, 10, ASPACE_R);
 }
 
 static int play_first_exec(struct stage *s)
 {
-	return protect(s, 0, 12, ASPACE_RX);
+	return stage_protect(s, 0, 12, ASPACE_RX);
 }
 
 static int play_foreign_unmap(struct stage *s)
 {
-	return unmap(s, 0, 10);
+	return stage_unmap(s, 0, 10);
 }
 
 static const struct story stories[] = {

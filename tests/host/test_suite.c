@@ -20,7 +20,6 @@
 #define TESTS_MAX 512
 #define SKIPS	  "tests/host/skips"
 
-extern const struct boot_hook __boot_hooks_start[], __boot_hooks_end[];
 extern const struct guest_test *const __guest_tests_start[], *const __guest_tests_end[];
 
 struct profile {
@@ -117,13 +116,9 @@ static void run_phase(void *arg)
 {
 	const struct test *test = arg;
 	struct boot_options *options = (struct boot_options *)&boot_info()->options;
-	enum boot_point point = test->phase == TEST_EARLY ? BOOT_EARLY : BOOT_MAIN;
-	const struct boot_hook *hook;
 
 	options->tests = test->name;
-	for (hook = __boot_hooks_start; hook < __boot_hooks_end; hook++)
-		if (hook->point == point)
-			hook->run();
+	boot_run_hooks(test->phase == TEST_EARLY ? BOOT_EARLY : BOOT_MAIN);
 }
 
 static void show_console(void)

@@ -21,8 +21,6 @@
 #define ROUNDS	   600
 #define MOST_BYTES (64 * 1024)
 
-extern const struct boot_hook __boot_hooks_start[], __boot_hooks_end[];
-
 static uint8_t good[MOST_BYTES], bad[MOST_BYTES];
 static size_t bytes;
 
@@ -60,12 +58,9 @@ static void place(void)
 static void replay(void *arg)
 {
 	struct boot_options *options = (struct boot_options *)&boot_info()->options;
-	const struct boot_hook *hook;
 
 	options->tests = arg;
-	for (hook = __boot_hooks_start; hook < __boot_hooks_end; hook++)
-		if (hook->point == BOOT_EARLY)
-			hook->run();
+	boot_run_hooks(BOOT_EARLY);
 }
 
 static void spoil(struct rng *rng)

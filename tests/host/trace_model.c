@@ -31,8 +31,6 @@
 /* A CPU of the width that QEMU's have, on which L1TF has a limit of its own. */
 #define STRICT_MADDR_BITS 40
 
-extern const struct boot_hook __boot_hooks_start[], __boot_hooks_end[];
-
 /* Where branches are counted, those of the start are not of interest. */
 extern void __gcov_reset(void) __attribute__((weak));
 
@@ -146,12 +144,9 @@ static void *read_all(const char *path, size_t *bytes)
 static void replay(void *arg)
 {
 	struct boot_options *options = (struct boot_options *)&boot_info()->options;
-	const struct boot_hook *hook;
 
 	options->tests = arg;
-	for (hook = __boot_hooks_start; hook < __boot_hooks_end; hook++)
-		if (hook->point == BOOT_EARLY)
-			hook->run();
+	boot_run_hooks(BOOT_EARLY);
 }
 
 int main(int argc, char **argv)

@@ -22,4 +22,7 @@ struct boot_hook {
 	static const struct boot_hook name __used __section(".boot_hooks") = { .point = (at), \
 									       .run = (fn) }
 
+/* Runs those of @point, in the order of linking. */
+void boot_run_hooks(enum boot_point point);
+
 #endif
