@@ -205,8 +205,9 @@ static struct expected expect(void)
 		e.exist |= op.kind <= BLOCK && !is_hole(i);
 		e.noent |= op.kind == PROTECT && is_hole(i);
 		e.inval |= op.kind == BLOCK && frame >= POOL;
-		/* What is no frame of ours can't be executed. */
-		e.busy |= op.kind == PROTECT && frame >= POOL && op.rights == ASPACE_RX;
+		/* What is no frame of ours can't be executed, and by what the M2P says of it has one error or the other. */
+		if (op.kind == PROTECT && frame >= POOL && op.rights == ASPACE_RX)
+			e.busy = e.inval = true;
 		if (!counts(i))
 			continue;
 		e.busy |= mm_is_busy(frame, op.rights);

@@ -116,7 +116,10 @@ __must_check int aspace_map_foreign(struct aspace *as, const struct aspace_range
  */
 __must_check int aspace_unmap(struct aspace *as, const struct aspace_range *range);
 
-/* Changes rights. -ENOENT if something selected is not mapped; -EBUSY and -ENOMEM as above. */
+/*
+ * Changes rights. -ENOENT if something selected is not mapped; -EBUSY and -ENOMEM as above. What is to be executable and is no
+ * data frame of ours: -EINVAL, or -EBUSY where the M2P names a frame that is not plain.
+ */
 __must_check int aspace_protect(struct aspace *as, const struct aspace_range *range,
 				enum aspace_rights rights);
 
