@@ -118,6 +118,8 @@ static void test_frames(void **state)
 		CORRUPT(f->partial_flags, 1);
 		CORRUPT(f->xen_heap, 1);
 		CORRUPT(f->stolen, 1);
+		if (f->owner != MODEL_NOBODY)
+			CORRUPT(f->quiet, 1);
 		for (unsigned int bit = 0; bit < 16; bit++) {
 			CORRUPT(f->nr_validated, UINT64_C(1) << bit);
 			CORRUPT(f->linear_pt_count, UINT64_C(1) << bit);

@@ -93,6 +93,42 @@ static void test_exchange(void **state)
 	kit_free(kit);
 }
 
+/*
+ * What was exchanged has no owner in the heap, and Xen takes what has none to be in no TLB: given anew it is not flushed, and what
+ * the guest had not flushed still reaches it, until the frame gets a type. What the guest has freed is flushed.
+ */
+static void test_exchange_stale(void **state)
+{
+	struct kit *kit = begin(&kit_domu);
+	const struct xen_memory_exchange x = exchange(1, 0, 0);
+	const mfn_t page = kit_page(kit), other = kit_page(kit), freed = kit_page(kit);
+	uint64_t done;
+
+	(void)state;
+	assert_int_equal(kit_update(kit, kit->l1, 1, pte_make(page, LEAF)), 0);
+	assert_int_equal(kit_update(kit, kit->l1, 1, 0), 0);
+	put_in(kit, 0, page);
+	assert_int_equal(run(kit, &x, &done), 0);
+	for (uint64_t i = 0; i < KIT_FRAMES; i++) /* the heap has nothing else */
+		if (kit_frame(kit, _mfn(i))->owner == MODEL_NOBODY && i != mfn_x(page))
+			model_give(&kit->m, _mfn(i), MODEL_XEN, 0);
+	put_in(kit, 0, other);
+	assert_int_equal(run(kit, &x, &done), 0);
+	assert_int_equal(out(kit, 0), mfn_x(page));
+	assert_int_equal(kit->flushes, 0);
+	assert_int_equal(kit_update(kit, kit->l1, 1, pte_make(page, LEAF_RO)), 0);
+	assert_int_equal(kit->flushes, 0);
+	assert_int_equal(kit_update(kit, kit->l1, 2, pte_make(page, LEAF)), 0);
+	assert_int_equal(kit->flushes, 1);
+
+	model_give(&kit->m, other, MODEL_XEN, 0);
+	kit_frame(kit, freed)->allocated = false;
+	model_put_page(&kit->m, freed);
+	assert_true(mfn_eq(model_alloc(&kit->m), freed));
+	assert_int_equal(kit->flushes, 2);
+	kit_free(kit);
+}
+
 /* Anything that refers to a frame keeps it; those before it are given back, unless their chunk is done. */
 static void test_exchange_refused(void **state)
 {
@@ -362,10 +398,10 @@ static void test_machine_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exchange),	   cmocka_unit_test(test_exchange_refused),
-		cmocka_unit_test(test_exchange_orders),	   cmocka_unit_test(test_exchange_fails),
-		cmocka_unit_test(test_exchange_arguments), cmocka_unit_test(test_memory_map),
-		cmocka_unit_test(test_machine_map),
+		cmocka_unit_test(test_exchange),       cmocka_unit_test(test_exchange_refused),
+		cmocka_unit_test(test_exchange_stale), cmocka_unit_test(test_exchange_orders),
+		cmocka_unit_test(test_exchange_fails), cmocka_unit_test(test_exchange_arguments),
+		cmocka_unit_test(test_memory_map),     cmocka_unit_test(test_machine_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,8 @@ static void check_owner(struct check *c, uint64_t mfn, const struct model_frame 
 {
 	const bool counts = f->owner == MODEL_OTHER || f->owner == MODEL_IO;
 
+	if (f->quiet && f->owner != MODEL_NOBODY)
+		check_broken(c, "frame %lx: of owner %u, and given without a flush", mfn, f->owner);
 	if (f->owner == MODEL_GUEST) { /* lost to the guest is shared_info at most */
 		if (f->count == 0 && !f->xen_heap)
 			check_broken(c, "frame %lx: the guest's, without a reference", mfn);

@@ -90,7 +90,10 @@ mfn_t model_take_extent(struct model *m, unsigned int order, uint64_t limit)
 		return mfn;
 	m->next_free = mfn_x(mfn) + size;
 	for (uint64_t i = 0; i < size; i++) {
-		model_flush_stale(m, m->frame[mfn_x(mfn) + i].stamp); /* accumulate_tlbflush() */
+		const struct model_frame *f = &m->frame[mfn_x(mfn) + i];
+
+		if (!f->quiet)
+			model_flush_stale(m, f->stamp); /* accumulate_tlbflush() */
 		model_give(m, mfn_add(mfn, i), MODEL_GUEST, UINT64_MAX);
 	}
 	return mfn;

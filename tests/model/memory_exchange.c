@@ -9,6 +9,9 @@
  * for them, those of the chunk go back to the guest and the call ends; chunks before stay done, and nr_exchanged says how
  * many extents that is. From there on the chunk is exchanged, even if the guest can't be told the new numbers.
  *
+ * What was stolen has no owner when it goes to the heap, and what has none is taken to need no flush when it is given
+ * anew (mark_page_free()): the guest's stale translations of it last until it gets a type.
+ *
  * Source: memory_exchange() in common/memory.c, steal_page() in arch/x86/mm.c.
  */
 #include "internal.h"
@@ -46,6 +49,7 @@ static void end_theft(struct model *m, bool give_back)
 			f->allocated = true;
 			f->count = 1;
 		} else {
+			f->quiet = true;
 			m->m2p[i] = UINT64_MAX;
 		}
 	}

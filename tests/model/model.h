@@ -69,6 +69,7 @@ struct model_frame {
 	bool partial_flags; /* PTF_partial_set: entry nr_validated has its reference, its table is half done too */
 	bool xen_heap; /* PGC_xen_heap: shared with the guest, never freed (shared_info) */
 	bool stolen;   /* by an exchange under way (steal_page()); false between calls */
+	bool quiet; /* nobody's, and freed by an exchange: given anew without a flush (need_tlbflush) */
 	/* linear_pt_count: entries in it that map a table of its own level, or (negative) tables of its level that map it. */
 	int16_t linear_pt_count;
 	uint64_t
