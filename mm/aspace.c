@@ -57,6 +57,7 @@ struct visit {
 	int (*fn)(struct visit *visit, pfn_t table);
 	bool bottom_up;
 	unsigned int count; /* in the section under way */
+	bool insists; /* the first section took tables from Xen, which is not taken back: what follows insists */
 };
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as the tables are, which is four. */
@@ -113,9 +114,14 @@ static int make_offline(struct visit *v, pfn_t table)
 	if (frame_at(table)->flags & (FRAME_OFFLINE | FRAME_LEAVING))
 		return 0;
 	rc = next_section(v);
+	if (!rc && v->count == 0 && !v->insists) { /* the second begins */
+		v->insists = true;
+		mmu_batch_insist(true);
+	}
 	return rc ? rc : mmu_batch_unmake_table(table, NULL);
 }
 
+/* Returns 0; Xen's error for the first section, with all as before; or -EIO for a later one. */
 static int all_offline(struct aspace *as, bool unpin)
 {
 	struct visit v = { .fn = make_offline };
@@ -126,7 +132,11 @@ static int all_offline(struct aspace *as, bool unpin)
 		rc = mmu_batch_unpin(as->l4, 4);
 	if (!rc)
 		rc = visit_tree(&v, as->l4);
-	return mmu_batch_end(rc);
+	rc = mmu_batch_end(rc);
+	if (!v.insists)
+		return rc;
+	mmu_batch_insist(false);
+	return rc ? -EIO : 0;
 }
 
 /* The same where it is what an earlier section did that is undone. */
@@ -213,7 +223,7 @@ int aspace_destroy(struct aspace *as)
 	if (!(frame_at(as->l4)->flags & FRAME_OFFLINE) || as->broken) {
 		rc = all_offline(as, frame_at(as->l4)->flags & FRAME_PINNED);
 		if (rc) {
-			as->broken = true;
+			as->broken |= rc == -EIO;
 			return rc;
 		}
 	}

@@ -51,7 +51,8 @@ static void strike(struct stage *s)
 		MUST(mmu_map_release_va(&s->as, map_of(s, i), VA + i * L2_SPAN));
 		MUST(mmu_map_t_fini(map_of(s, i)));
 	}
-	MUST(aspace_destroy(&s->as));
+	if (!pfn_eq(s->as.l4, INVALID_PFN))
+		MUST(aspace_destroy(&s->as));
 	for (unsigned int i = 0; i < 2; i++)
 		frame_free(s->block[i], BLOCK_ORDER);
 }
@@ -219,6 +220,24 @@ static int play_activate(struct stage *s)
 	return aspace_activate(&s->as);
 }
 
+/* They cease to be: the first section unpins the L4, and the second has the last tables. */
+static void set_pinned(struct stage *s)
+{
+	set_many(s);
+	MUST(aspace_activate(&s->as));
+	MUST(aspace_activate(&kernel_aspace));
+}
+
+static int play_destroy(struct stage *s)
+{
+	int rc = aspace_destroy(&s->as);
+
+	/* strike() ends one that exists */
+	if (!rc)
+		s->as.l4 = INVALID_PFN;
+	return rc;
+}
+
 /* Not active: plain stores, taken back when there is no memory. */
 static int play_map_offline(struct stage *s)
 {
@@ -247,6 +266,7 @@ static const struct story stories[] = {
 	{ "protect_held", set_held_full, play_protect_held, strike, false, false },
 	{ "unmap_held", set_held_full, play_unmap_held, strike, false, false },
 	{ "activate_many", set_many, play_activate, strike, false, false },
+	{ "destroy_many", set_pinned, play_destroy, strike, false, false },
 	{ "map_offline", set_offline, play_map_offline, strike, false, false },
 };
 

@@ -54,7 +54,8 @@ __must_check int aspace_activate(struct aspace *as);
 
 /*
  * Ends it: its tables are free again, the frames that it mapped are their owners'. Returns 0; -EBUSY if
- * it is in use, held (mmu_map), the kernel's, or a section of the batch is open; or Xen's error, and then destroying it can be tried again.
+ * it is in use, held (mmu_map), the kernel's, or a section of the batch is open; Xen's error, with all as before; or -EIO, and
+ * it is broken: some of its tables are Xen's still. Destroying it can be tried again.
  */
 __must_check int aspace_destroy(struct aspace *as);
 
