@@ -217,6 +217,7 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 /* Ends the section, with @rc or what comes of it. */
 static int end_section(struct range_op *op, int rc)
 {
+	struct exec_list *over;
 	int end;
 
 	if (!rc)
@@ -225,10 +226,9 @@ static int end_section(struct range_op *op, int rc)
 	op->refused |= !rc && end;
 	op->root = INVALID_PFN;
 	op->root_parent = INVALID_PFN;
-	if (end)
-		leaves_over(op->come);
-	else
-		leaves_over(op->gone);
+	over = end ? op->come : op->gone;
+	if (over->nr > 0)
+		leaves_over(over);
 	op->come->nr = 0;
 	op->gone->nr = 0;
 	return end;

@@ -41,18 +41,23 @@ static unsigned int count_mapped(const struct piece *p)
 static unsigned int clear_entries(const struct piece *p, const struct mmu_batch_room *room)
 {
 	const uint64_t *l1 = table_entries(p->table[1]);
-	unsigned int i, n = 0;
-	uint64_t leaf;
+	struct mmu_update *request = room->requests;
+	uint64_t *old = room->old, ptr = room->ptr, leaf;
 
-	FOR_SELECTED (i, p) {
-		leaf = l1[i];
-		if (!(leaf & PTE_P))
-			continue;
-		room->requests[n].ptr = room->ptr + i * sizeof(uint64_t);
-		room->requests[n].val = 0;
-		room->old[n++] = leaf;
+	FOR_MASK_WORDS (word, p) {
+		FOR_WORD_BITS (i, p->mask[word]) {
+			leaf = l1[i];
+			if (!(leaf & PTE_P))
+				continue;
+			request->ptr = ptr + i * sizeof(uint64_t);
+			request->val = 0;
+			request++;
+			*old++ = leaf;
+		}
+		l1 += 64;
+		ptr += 64 * sizeof(uint64_t);
 	}
-	return n;
+	return (unsigned int)(request - room->requests);
 }
 
 static void clear_stores(const struct piece *p)

@@ -70,6 +70,8 @@ struct mmu_batch {
 	bool sync;
 	int failed; /* the section can't succeed any more: sync mode's first error, or a rollback's -EIO */
 	struct mmu_batch_mark n, sent;
+	unsigned int
+		refused; /* of what insists: how much was sent before what Xen has refused once */
 
 	/* TLB work that is due: after what has been queued, unless a later entry flushes it anyway. */
 	unsigned int invlpgs;

@@ -44,13 +44,24 @@ static unsigned long flush_of(uint64_t old)
 	return (old & PTE_P) ? UVMF_INVLPG : UVMF_NONE;
 }
 
-/* Xen has said @rc. Apart, so that a call that succeeds keeps nothing for this. */
-static __noinline int not_done(struct mmu_batch *b, uint64_t old, uint64_t value, uint64_t va,
-			       long rc)
+/* Xen has said @rc. Apart, so that a call that succeeds keeps as little for this as can be. */
+static __noinline int not_done(const char *who, pfn_t table, unsigned int index, uint64_t old,
+			       uint64_t value, uint64_t va, long rc)
 {
+	struct mmu_batch *b = mmu_batch_this();
+
 	if (rc != -EFAULT && b->insists)
 		rc = hypercall_update_va_mapping(va, value, flush_of(old));
-	return rc == -EFAULT ? flush_alone(b, va, old) : (int)rc;
+	if (rc == -EFAULT)
+		rc = flush_alone(b, va, old);
+	if (rc == 0)
+		return 0;
+	b->counters.ones--;
+	b->counters.invlpg -= old & PTE_P;
+	if (pfn_x(table) <
+	    frame_table_nr) /* NOLINTNEXTLINE(readability-suspicious-call-argument): undone */
+		table_count(&frame_table[pfn_x(table)], value, old);
+	return refused(b, who, table, index, value, rc);
 }
 
 /* Counted before the call, like everything that is queued: then little has to be kept over it. */
@@ -68,15 +79,5 @@ int mmu_batch_one_for(const char *who, pfn_t table, unsigned int index, uint64_t
 	b->counters.ones++;
 	b->counters.invlpg += old & PTE_P;
 	rc = (int)hypercall_update_va_mapping(va, value, flush_of(old));
-	if (likely(rc == 0))
-		return 0;
-	rc = not_done(b, old, value, va, rc);
-	if (rc == 0)
-		return 0;
-	b->counters.ones--;
-	b->counters.invlpg -= old & PTE_P;
-	if (pfn_x(table) <
-	    frame_table_nr) /* NOLINTNEXTLINE(readability-suspicious-call-argument): undone */
-		table_count(&frame_table[pfn_x(table)], value, old);
-	return refused(b, who, table, index, value, rc);
+	return likely(rc == 0) ? 0 : not_done(who, table, index, old, value, va, rc);
 }

@@ -63,6 +63,22 @@ static int note_error(struct mmu_batch *b, int rc, bool uva)
 	return rc;
 }
 
+/*
+ * What was to go next has failed with @rc. Returns that; or 0, once for each request and operation, where it is to be asked for again
+ * (mmu_batch_insist()): for want of memory it may pass. A flush that rode along came before the change. Nothing is noted then:
+ * what the section is to take back keeps its report.
+ */
+static int not_done(struct mmu_batch *b, int rc, bool uva)
+{
+	unsigned int at = b->sent.requests + b->sent.ops;
+
+	if (!b->insists || b->refused == at)
+		return note_error(b, rc, uva);
+	b->refused = at;
+	b->flush = true;
+	return 0;
+}
+
 /* The next @done requests are done. */
 static void requests_done(struct mmu_batch *b, unsigned int done)
 {
@@ -156,7 +172,7 @@ static int send_uva(struct mmu_batch *b, const struct seg *seg)
 
 	b->counters.update_va_mapping++;
 	if (rc && rc != -EFAULT)
-		return note_error(b, (int)rc, true);
+		return not_done(b, (int)rc, true);
 	requests_done(b, 1);
 	if (rc)
 		return 0;
@@ -192,7 +208,7 @@ static int send_updates(struct mmu_batch *b)
 		rc = hypercall_mmu_update(&b->requests[b->sent.requests], n, &done, seg->domid);
 	}
 	requests_done(b, done);
-	return rc ? note_error(b, (int)rc, false) : 0;
+	return rc ? not_done(b, (int)rc, false) : 0;
 }
 
 static int send_ops(struct mmu_batch *b)
@@ -211,7 +227,7 @@ static int send_ops(struct mmu_batch *b)
 		b->sent.segs++;
 		b->sent.ops++;
 	}
-	return rc ? note_error(b, (int)rc, false) : 0;
+	return rc ? not_done(b, (int)rc, false) : 0;
 }
 
 static int send_next(struct mmu_batch *b)
@@ -219,33 +235,13 @@ static int send_next(struct mmu_batch *b)
 	return b->segs[b->sent.segs].kind == SEG_OP ? send_ops(b) : send_updates(b);
 }
 
-/*
- * Each request and operation may be refused once (mmu_batch_insist()): for want of memory it may pass. A flush that
- * rode along came before the change. What the section is to take back keeps its report.
- */
-static int send_twice(struct mmu_batch *b)
-{
-	struct mmu_batch_error error = b->error;
-	unsigned int refused = UINT_MAX, at;
-	int rc = send_next(b);
-
-	for (; rc; rc = send_next(b)) {
-		at = b->sent.requests + b->sent.ops;
-		if (at == refused)
-			return rc;
-		refused = at;
-		b->flush = true;
-	}
-	b->error = error;
-	return 0;
-}
-
 int mmu_batch_send(struct mmu_batch *b)
 {
 	int rc = 0;
 
+	b->refused = UINT_MAX;
 	while (!rc && b->sent.segs < b->n.segs)
-		rc = unlikely(b->insists) ? send_twice(b) : send_next(b);
+		rc = send_next(b);
 	if (!rc)
 		mmu_batch_send_tlb(b);
 	return rc;
