@@ -67,13 +67,20 @@ static int note_word(struct range_op *op, const struct piece *p, uint64_t word)
 	return 0;
 }
 
+/* What is to be ANDed and ORed to leaves, so that they differ unless all are like the one noted: with none, they always do. */
+static inline void like(const struct range_op *op, uint64_t *all, uint64_t *any)
+{
+	*all = op->noted;
+	*any = op->noted ? op->noted : PTE_P;
+}
+
 /*
  * Holes are found, and what the rights are is noted: word by word, as long as all leaves have what the ones before them
  * had. And is there memory for what the rest splits?
  */
 static int protect_check(struct range_op *op, const struct piece *p)
 {
-	uint64_t noted = op->noted;
+	uint64_t like_all, like_any;
 	const uint64_t *l1;
 	int rc = 0;
 
@@ -86,23 +93,24 @@ static int protect_check(struct range_op *op, const struct piece *p)
 		return rc;
 	/* No leaf that is present has none of these bits. */
 	if (op->noted_upper != p->upper)
-		noted = op->noted = 0;
+		op->noted = 0;
 	op->noted_upper = p->upper;
+	like(op, &like_all, &like_any);
 	l1 = table_entries(p->table[1]);
 	FOR_MASK_WORDS (word, p) {
-		uint64_t all = noted, any = noted;
+		uint64_t all = like_all, any = like_any;
 
 		FOR_WORD_BITS (i, p->mask[word]) {
 			all &= l1[i];
 			any |= l1[i];
 		}
 		l1 += 64;
-		if (noted && ((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
+		if (((all ^ any) & (PTE_P | PTE_RW | PTE_NX)) == 0)
 			continue;
 		rc = note_word(op, p, word);
 		if (rc)
 			return rc;
-		noted = op->noted;
+		like(op, &like_all, &like_any);
 	}
 	return 0;
 }

@@ -22,7 +22,7 @@
 #include "suite.h"
 
 #define PAGES	   UINT64_C(4096)
-#define ROUNDS	   4
+#define ROUNDS	   8
 /* Lists of PFNs, as blocks of frames: 2 * PAGES of them, and 8 * PAGES. */
 #define LIST_ORDER 4
 #define MANY_ORDER 6

@@ -61,6 +61,7 @@ _PROGRAMS = (
     (('build/host/quick/test_fault_map',), 6, 'aspace|mmu|planner|tables|frame_alloc'),
     (('build/host/quick/test_fault_sync',), 8, 'aspace|mmu'),
     ((_SUITE, 'domu-large'), 20, 'aspace|mmu|planner|tables|direct_map|ptdump'),
+    ((_SUITE, 'domu-giant'), 20, 'aspace|mmu|planner|tables|direct_map'),
     (('build/host/quick/test_fault_boot',), 8, 'boot|frame|kernel_map|p2m|m2p|direct_map|tables|pmap'),
     ((_SUITE, 'domu'), 20, 'boot|frame|kernel_map|p2m|m2p|direct_map|vmap|audit_early|ptdump_print'),
     (('build/host/quick/test_fault_range',), 24, 'aspace|mmu|planner|tables|direct_map'),
