@@ -370,13 +370,16 @@ TEST(range, range_refused_unmap,
 	range_block_back(block, 11);
 }
 
-/* The check before a second section looks at all that is left, also where another entry above narrows. */
+/*
+ * The check before a second section, which is sent when the third piece comes, looks at all that is left: also at the fourth, above
+ * which another entry narrows.
+ */
 TEST(range, range_hole_later, "a hole in a later section is found before the first one is sent",
      .needs = "mem>=64M", .together = true)
 {
-	static uint64_t most[3 * PIECE / 64];
-	struct aspace_range r = { VA, 3 * PIECE, NULL }, last = { VA + 2 * L2_SPAN, PIECE, NULL };
-	struct aspace_range hole = { VA + 2 * L2_SPAN, 64, NULL }, some = { VA, 3 * PIECE, most };
+	static uint64_t most[4 * PIECE / 64];
+	struct aspace_range r = { VA, 3 * PIECE, NULL }, last = { VA + 3 * L2_SPAN, PIECE, NULL };
+	struct aspace_range hole = { last.va, 64, NULL }, some = { VA, 4 * PIECE, most };
 	enum planner_way forced;
 	uint64_t i, entries;
 	struct aspace as;
@@ -387,7 +390,7 @@ TEST(range, range_hole_later, "a hole in a later section is found before the fir
 	REQUIRE(range_block(11, &block));
 	REQUIRE(range_begin(&as, true));
 	CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 1), ASPACE_R), 0);
-	CHECK_RC(aspace_protect(&as, &last, ASPACE_RW), 0);
+	CHECK_RC(aspace_map_block(&as, &last, pfn_add(block, 1), ASPACE_RW), 0);
 	CHECK_RC(aspace_protect(&as, &last, ASPACE_R), 0);
 	CHECK_RC(aspace_unmap(&as, &hole), 0);
 	forced = planner_force(WAY_ENTRIES);
@@ -395,9 +398,9 @@ TEST(range, range_hole_later, "a hole in a later section is found before the fir
 	CHECK_RC(aspace_protect(&as, &some, ASPACE_RW), -ENOENT);
 	CHECK_EQ(mmu_batch_counters().entries, entries);
 	planner_force(forced);
-	range_expect(&as, VA, 2 * PIECE, pfn_add(block, 1), ASPACE_R);
+	range_expect(&as, VA, 3 * PIECE, pfn_add(block, 1), ASPACE_R);
 	range_expect(&as, hole.va, 64, block, HOLE);
-	range_expect(&as, hole.va + 64 * PAGE_SIZE, 448, pfn_add(block, 2 * PIECE + 65), ASPACE_R);
+	range_expect(&as, hole.va + 64 * PAGE_SIZE, 448, pfn_add(block, 65), ASPACE_R);
 	range_audit();
 	range_end(&as);
 	range_block_back(block, 11);
