@@ -108,22 +108,28 @@ static struct mmu_update *ask_x(const struct range_op *op, const struct piece *p
 				const struct mmu_batch_room *room)
 {
 	const uint64_t *l1 = table_entries(p->table[1]);
+	uint64_t set = op->user ? PTE_US : 0, ptr = room->ptr, leaf;
 	struct mmu_update *request = room->requests;
-	uint64_t user = op->user ? PTE_US : 0, i;
-	struct frame *frame;
+	struct frame *frame, *frames = frame_table;
 
-	FOR_SELECTED (i, p) {
-		if (!(l1[i] & (PTE_NX | PTE_RW)))
-			continue;
-		frame = &frame_table[pfn_x(table_below(l1[i]))];
-		if ((l1[i] & PTE_RW) || frame->execs == 0) {
-			uncount(room, request, -1);
-			return NULL;
+	FOR_MASK_WORDS (word, p) {
+		FOR_WORD_BITS (i, p->mask[word]) {
+			leaf = l1[i];
+			OPAQUE(i);
+			if (!(leaf & (PTE_NX | PTE_RW)))
+				continue;
+			frame = &frames[pfn_x(table_below(leaf))];
+			if ((leaf & PTE_RW) || frame->execs == 0) {
+				uncount(room, request, -1);
+				return NULL;
+			}
+			frame->execs++;
+			request->ptr = ptr + i * sizeof(uint64_t);
+			request->val = (leaf & LEAF_KEPT & ~PTE_NX) | set;
+			request++;
 		}
-		frame->execs++;
-		request->ptr = room->ptr + i * sizeof(uint64_t);
-		request->val = (l1[i] & LEAF_KEPT & ~PTE_NX) | user;
-		request++;
+		l1 += 64;
+		ptr += 64 * sizeof(uint64_t);
 	}
 	return request;
 }
