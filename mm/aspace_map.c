@@ -91,6 +91,7 @@ static int map_offline(struct range_op *op, struct piece *p)
 	frame = frame_at(l1);
 	frame->live = (uint16_t)p->selected;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
+	range_exec_queued(op, EXEC_ALL);
 	rc = range_table_ready(op, l1);
 	if (rc)
 		return rc;
@@ -124,6 +125,7 @@ static void map_stores(struct range_op *op, struct piece *p)
 	range_fill(op, p, table_entries(p->table[1]));
 	frame->live = (uint16_t)(frame->live + p->selected);
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
+	range_exec_queued(op, EXEC_ALL);
 }
 
 static int map_entries(struct range_op *op, struct piece *p)
@@ -146,6 +148,7 @@ static int map_entries(struct range_op *op, struct piece *p)
 	if (rc)
 		return rc;
 	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
+	range_exec_queued(op, EXEC_ALL);
 	return mmu_batch_close(p->table[1], p->selected, MMU_BATCH_MAP, range_table_va(op, p));
 }
 

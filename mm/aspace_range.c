@@ -10,6 +10,8 @@
  *     L4 ---x---> L3 (new, root) --> L2 (new) --> L1 L1 L1 ...        x: queued last
  */
 #include <pinion/lib/errno.h>
+#include <pinion/lib/panic.h>
+#include <pinion/lib/string.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/m2p.h>
 #include <pinion/mm/p2m.h>
@@ -201,6 +203,7 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 
 	if (rc)
 		return rc;
+	ASSERT(op->come->nr == 0);
 	for (i = 0; i < n && !rc; i++) {
 		rc = aspace_exec_queue(_pfn(pfns[i]));
 		if (!rc)
@@ -212,6 +215,21 @@ int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t
 	while (rc && op->come->nr > 0)
 		frame_count_execs(_pfn(op->come->pfn[--op->come->nr]), -1);
 	return rc;
+}
+
+void range_exec_queued(struct range_op *op, unsigned int n)
+{
+	struct exec_list *come = op->come;
+
+	come->queued = n < come->nr - come->queued ? come->queued + n : come->nr;
+}
+
+/* The section is done, and with it what was queued; what its piece has yet to queue stays. */
+static void leaves_came(struct exec_list *come)
+{
+	come->nr -= come->queued;
+	memmove(come->pfn, come->pfn + come->queued, come->nr * sizeof(come->pfn[0]));
+	come->queued = 0;
 }
 
 /* Ends the section, with @rc or what comes of it. */
@@ -229,8 +247,11 @@ static int end_section(struct range_op *op, int rc)
 	over = end ? op->come : op->gone;
 	if (over->nr > 0)
 		leaves_over(over);
-	op->come->nr = 0;
+	over->nr = 0;
+	if (op->come->nr > 0)
+		leaves_came(op->come);
 	op->gone->nr = 0;
+	op->come->queued = 0;
 	return end;
 }
 
@@ -261,12 +282,10 @@ static int check_from(struct range_op *op, uint64_t page)
 
 int range_flush(struct range_op *op, const struct piece *p, bool within)
 {
-	bool done = mmu_batch_sync() && mmu_batch_mark().segs > 0;
 	int rc = 0;
 
-	/* Nothing has been sent: what can be found wrong in the rest is found now. (In sync mode what is queued is done, and
-	 * would be found wrong itself.) */
-	if (!op->sent && !op->checked && op->check && !done) {
+	/* Nothing has been sent: what can be found wrong in the rest is found now. */
+	if (!op->sent && !op->checked && op->check) {
 		rc = check_from(op, op->check_all ? op->start : p->page);
 		op->checked = true;
 	}
@@ -352,6 +371,7 @@ int range_run(struct range_op *op)
 
 	gone.nr = 0;
 	come.nr = 0;
+	come.queued = 0;
 	op->gone = &gone;
 	op->come = &come;
 	if (op->end == 0)
@@ -364,7 +384,8 @@ int range_run(struct range_op *op)
 	op->offline = op->user && (frame_at(op->as->l4)->flags & FRAME_OFFLINE);
 	op->root = INVALID_PFN;
 	op->root_parent = INVALID_PFN;
-	if (op->offline && op->check) {
+	/* What is done at once, by a store or in sync mode, would be found wrong itself, and not as it was before. */
+	if ((op->offline || mmu_batch_sync()) && op->check) {
 		rc = check_from(op, op->start);
 		op->checked = true;
 	}

@@ -75,6 +75,7 @@ struct journal {
 
 struct exec_list {
 	unsigned int nr;
+	unsigned int queued; /* of those that are to come, in order: their leaves are */
 	uint32_t pfn[TABLE_ENTRIES];
 };
 
@@ -113,7 +114,8 @@ struct range_op {
 	unsigned int root_index;
 
 	struct exec_list *gone; /* frames that cease to be executable when the section is done */
-	struct exec_list *come; /* frames made executable for it, and not so if it fails */
+	struct exec_list *
+		come; /* frames made executable for leaves that are not sent yet: not so if a section fails before */
 
 	/* Frames that the splits of the rest take; the last GiB whose L2 is split, as a number. */
 	uint64_t splits, split_gib;
@@ -174,8 +176,11 @@ __must_check int range_table_leaves(const struct range_op *op, pfn_t table);
 /*
  * Executable frames. range_exec_going() notes those that the selected leaves of @p's L1 map executable: they are
  * widened in the direct map when the section is done; range_exec_gone() notes one leaf, if it is one. range_exec_coming() narrows @n frames, in a section
- * of its own; should the piece's own section fail, they are widened again.
+ * of its own; should a section fail before the one that has a frame's leaf in it is done, it is widened again. Who queues the
+ * leaves tells of it, in the order of @pfns: range_exec_queued() of @n more, or of all.
  */
+#define EXEC_ALL TABLE_ENTRIES
+void range_exec_queued(struct range_op *op, unsigned int n);
 __must_check int range_exec_going(struct range_op *op, const struct piece *p);
 void range_exec_gone(struct range_op *op, uint64_t leaf);
 __must_check int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,

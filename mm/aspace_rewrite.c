@@ -102,6 +102,7 @@ static int by_copy(struct range_op *op, struct piece *p, const uint64_t *want, p
 	}
 	frame_at(copy)->live = (uint16_t)live;
 	frame_at(copy)->flags |= all ? 0 : FRAME_EXEC;
+	range_exec_queued(op, EXEC_ALL);
 	rc = range_table_ready(op, copy);
 	if (!rc)
 		rc = range_link(p->table[2], va_index(p->va, 2), wide_link(copy));
@@ -132,6 +133,8 @@ static int by_entries(struct range_op *op, struct piece *p, const uint64_t *want
 			return rc;
 		if (!is_exec(want[i]))
 			range_exec_gone(op, now);
+		else if (!is_exec(now))
+			range_exec_queued(op, 1);
 		if (frame_at(l1)->flags & FRAME_OFFLINE)
 			table_store(l1, i, want[i]);
 		else

@@ -13,6 +13,7 @@
 #include <pinion/lib/errno.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
+#include <pinion/mm/planner.h>
 #include "fault.h"
 
 #define PIECE 512U
@@ -46,6 +47,7 @@ static void hold(struct stage *s, unsigned int nr)
 
 static void strike(struct stage *s)
 {
+	planner_force(WAYS);
 	MUST(aspace_activate(&kernel_aspace));
 	for (unsigned int i = 0; i < STAGE_MAPS && s->map[i][0]; i++) {
 		MUST(mmu_map_release_va(&s->as, map_of(s, i), VA + i * L2_SPAN));
@@ -168,6 +170,18 @@ static int play_widen_some(struct stage *s)
 	return aspace_protect(&s->as, &r, ASPACE_RW);
 }
 
+/* Page by page where there are no tables: they come between the frames' section and that of the leaves. */
+static void set_entries(struct stage *s)
+{
+	set_empty(s);
+	planner_force(WAY_ENTRIES);
+}
+
+static int play_exec_fresh(struct stage *s)
+{
+	return map(s, 7, 3, 90, ASPACE_RX);
+}
+
 /* Tables that are held keep their place: entry by entry. */
 static void set_held(struct stage *s)
 {
@@ -196,6 +210,11 @@ static const struct aspace_range held = { VA + 101 * PAGE_SIZE, 2 * PIECE + 40, 
 static int play_protect_held(struct stage *s)
 {
 	return aspace_protect(&s->as, &held, ASPACE_R);
+}
+
+static int play_exec_held(struct stage *s)
+{
+	return aspace_protect(&s->as, &held, ASPACE_RX);
 }
 
 static int play_unmap_held(struct stage *s)
@@ -264,6 +283,8 @@ static const struct story stories[] = {
 	{ "widen_some", set_narrowed, play_widen_some, strike, false, true },
 	{ "map_held", set_held, play_map_held, strike, false, false },
 	{ "protect_held", set_held_full, play_protect_held, strike, false, false },
+	{ "exec_fresh", set_entries, play_exec_fresh, strike, false, false },
+	{ "exec_held", set_held_full, play_exec_held, strike, false, false },
 	{ "unmap_held", set_held_full, play_unmap_held, strike, false, false },
 	{ "activate_many", set_many, play_activate, strike, false, false },
 	{ "destroy_many", set_pinned, play_destroy, strike, false, false },

@@ -72,6 +72,15 @@ static void set_sync_entries(struct stage *s)
 	planner_force(WAY_ENTRIES);
 }
 
+/* Over the end of a piece: what the first section did is taken back by another. */
+static void set_sync_over(struct stage *s)
+{
+	set_empty(s);
+	MUST(stage_map(s, PIECE - 4, 8, 30, ASPACE_RX));
+	planner_force(WAY_ENTRIES);
+	mmu_batch_set_sync(true);
+}
+
 static void set_sync_rebuild(struct stage *s)
 {
 	set_sync_sparse(s);
@@ -160,6 +169,11 @@ static int play_exec_to_rw(struct stage *s)
 	return stage_protect(s, 20, 5, ASPACE_RW);
 }
 
+static int play_over_to_rw(struct stage *s)
+{
+	return stage_protect(s, PIECE - 4, 8, ASPACE_RW);
+}
+
 static int play_first_readable(struct stage *s)
 {
 	return stage_protect(s, 0, 10, ASPACE_R);
@@ -183,6 +197,7 @@ static const struct story stories[] = {
 	{ "sync_unmap_all", set_sync_sparse, play_unmap_all, strike, false, false },
 	{ "sync_nx", set_sync_entries, play_all_readable, strike, false, false },
 	{ "sync_exec_to_rw", set_sync_entries, play_exec_to_rw, strike, false, false },
+	{ "sync_exec_over", set_sync_over, play_over_to_rw, strike, false, false },
 	{ "sync_split_unmap", set_sync_shared, play_unmap_some, strike, false, true },
 	{ "sync_foreign_unmap", set_sync_foreign, play_foreign_unmap, strike, false, false },
 	{ "exec_readable", set_exec, play_first_readable, strike, false, false },
