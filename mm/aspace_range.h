@@ -114,8 +114,7 @@ struct range_op {
 	unsigned int root_index;
 
 	struct exec_list *gone; /* frames that cease to be executable when the section is done */
-	struct exec_list *
-		come; /* frames made executable for leaves that are not sent yet: not so if a section fails before */
+	struct exec_list *come; /* frames made executable, for leaves that are not sent yet */
 
 	/* Frames that the splits of the rest take; the last GiB whose L2 is split, as a number. */
 	uint64_t splits, split_gib;
@@ -180,11 +179,11 @@ __must_check int range_table_leaves(const struct range_op *op, pfn_t table);
  * leaves tells of it, in the order of @pfns: range_exec_queued() of @n more, or of all.
  */
 #define EXEC_ALL TABLE_ENTRIES
-void range_exec_queued(struct range_op *op, unsigned int n);
 __must_check int range_exec_going(struct range_op *op, const struct piece *p);
 void range_exec_gone(struct range_op *op, uint64_t leaf);
 __must_check int range_exec_coming(struct range_op *op, const struct piece *p, const uint32_t *pfns,
 				   unsigned int n);
+void range_exec_queued(struct range_op *op, unsigned int n);
 
 /* The leaves of p's L1, all 512, as they would be written by themselves: what entries above narrow is narrowed in
  * them, and A, D and cacheability are kept. Returns how many are present. */
