@@ -152,8 +152,11 @@ void mm_renew(struct fuzz *f)
 
 	fuzz_say("renew space %u: %d", space, rc);
 	if (rc && !busy && trouble.refused > 0) {
-		s->broken = true;
-		fuzz_check(s->as->broken, "a failed destroy leaves space %u whole", space);
+		/* One section: it is as it was, unless its undo was refused too. */
+		s->broken |= rc == -EIO && trouble.refused > 1;
+		fuzz_check(s->as->broken == s->broken, "a failed destroy (%d) leaves space %u %s",
+			   rc, space, s->broken ? "whole" : "broken");
+		look();
 		return;
 	}
 	fuzz_check(rc == (busy ? -EBUSY : 0), "destroying space %u: %d", space, rc);
