@@ -9,6 +9,7 @@
  * Source: do_mmu_update (pg_owner) and get_page_from_l1e in Xen's arch/x86/mm.c.
  */
 #include <pinion/lib/errno.h>
+#include <pinion/mm/m2p.h>
 #include "aspace_range.h"
 
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
@@ -16,16 +17,26 @@
 /* An MFN that no page table can hold. */
 #define MFN_LIMIT (UINT64_C(1) << 40)
 
+/* Xen would map it, and the counts of who writes and who executes it would not know. */
+static bool is_ours(mfn_t mfn)
+{
+	const struct frame *frame = frame_at(mfn_to_pfn(mfn));
+
+	return frame && frame->kind != FRAME_NONE;
+}
+
 static int foreign_check(struct range_op *op, const struct piece *p)
 {
 	/* Of a table of the direct map's nothing is absent. */
 	const uint64_t *l1 = p->bottom == 1 ? table_entries(p->table[1]) : NULL;
 	unsigned int i;
+	mfn_t mfn;
 
 	FOR_SELECTED (i, p) {
 		if (l1 && (l1[i] & PTE_P))
 			return -EEXIST;
-		if (mfn_x(op->mfns[p->page + i - p->at]) >= MFN_LIMIT)
+		mfn = op->mfns[p->page + i - p->at];
+		if (mfn_x(mfn) >= MFN_LIMIT || is_ours(mfn))
 			return -EINVAL;
 	}
 	return 0;

@@ -307,6 +307,8 @@ int range_room(struct range_op *op, const struct piece *p, unsigned int n)
 {
 	struct mmu_batch_mark queued = mmu_batch_mark();
 
+	/* The link of the subtree that is open comes at the end. */
+	n += !pfn_eq(op->root, INVALID_PFN);
 	if (op->offline || queued.segs == 0 ||
 	    (mmu_batch_room() >= PIECE_REQUESTS && MMU_BATCH_ENTRIES - queued.requests >= n))
 		return 0;

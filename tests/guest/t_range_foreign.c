@@ -8,6 +8,7 @@
 #include <pinion/mm/direct_map.h>
 #include <pinion/mm/frame_alloc.h>
 #include <pinion/mm/mmu_batch.h>
+#include <pinion/mm/p2m.h>
 #include <pinion/mm/tables.h>
 #include "range_help.h"
 
@@ -114,6 +115,10 @@ TEST(range, range_foreign_refused,
 	CHECK_RC(aspace_map_foreign(&as, &r, vga, DOMID_IO, ASPACE_RX, 0), -EINVAL);
 	CHECK_RC(aspace_map_foreign(&as, &r, vga, DOMID_IO, ASPACE_R, PTE_RW), -EINVAL);
 	CHECK_RC(aspace_map_foreign(&as, &r, wild, DOMID_IO, ASPACE_R, 0), -EINVAL);
+	/* Our own RAM, whoever is said to own it. */
+	wild[2] = pfn_to_mfn(block);
+	CHECK_RC(aspace_map_foreign(&as, &r, wild, DOMID_IO, ASPACE_R, 0), -EINVAL);
+	CHECK_RC(aspace_map_foreign(&as, &r, wild, DOMID_SELF, ASPACE_RW, 0), -EINVAL);
 	CHECK_EQ(range_tables(&as), 0);
 	/* Xen's own frame in the middle; nobody's domain. */
 	tables = range_tables(&as);

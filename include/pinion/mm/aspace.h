@@ -104,7 +104,7 @@ __must_check int aspace_map_block(struct aspace *as, const struct aspace_range *
 /*
  * Maps frames that are not ours, @mfns[i] of domain @domid (for MMIO: DOMID_IO; DOMID_SELF with
  * MFNs that the P2M calls identity). @cache: PTE_PCD, PTE_PWT, PTE_PAT bits, or 0. Entry by
- * entry, never executable, and only where Xen knows the address space (-EINVAL). Errors as aspace_map(); -EBUSY for
+ * entry, never executable, and only where Xen knows the address space; no RAM of our own (-EINVAL). Errors as aspace_map(); -EBUSY for
  * writing in a piece that is read-only as a whole; and Xen's: -EPERM for a domU.
  */
 __must_check int aspace_map_foreign(struct aspace *as, const struct aspace_range *range,
