@@ -72,6 +72,15 @@ static bool is_giant_block(const struct range_op *op, const struct piece *p)
 	return true;
 }
 
+/* All leaves of a piece are in its L1, whose frame that is, or queued. */
+static void leaves_written(struct range_op *op, struct frame *frame)
+{
+	if (op->rights != ASPACE_RX)
+		return;
+	frame->flags |= FRAME_EXEC;
+	range_exec_queued(op, EXEC_ALL);
+}
+
 static int map_offline(struct range_op *op, struct piece *p)
 {
 	struct frame *frame;
@@ -90,8 +99,7 @@ static int map_offline(struct range_op *op, struct piece *p)
 	}
 	frame = frame_at(l1);
 	frame->live = (uint16_t)p->selected;
-	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	range_exec_queued(op, EXEC_ALL);
+	leaves_written(op, frame);
 	rc = range_table_ready(op, l1);
 	if (rc)
 		return rc;
@@ -124,8 +132,7 @@ static void map_stores(struct range_op *op, struct piece *p)
 
 	range_fill(op, p, table_entries(p->table[1]));
 	frame->live = (uint16_t)(frame->live + p->selected);
-	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	range_exec_queued(op, EXEC_ALL);
+	leaves_written(op, frame);
 }
 
 static int map_entries(struct range_op *op, struct piece *p)
@@ -147,8 +154,7 @@ static int map_entries(struct range_op *op, struct piece *p)
 	rc = range_unfit(op, p, common);
 	if (rc)
 		return rc;
-	frame->flags |= op->rights == ASPACE_RX ? FRAME_EXEC : 0;
-	range_exec_queued(op, EXEC_ALL);
+	leaves_written(op, frame);
 	return mmu_batch_close(p->table[1], p->selected, MMU_BATCH_MAP, range_table_va(op, p));
 }
 

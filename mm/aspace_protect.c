@@ -334,8 +334,6 @@ static int protect_upper(struct range_op *op, struct piece *p, unsigned int leve
 
 	if (!narrowed_link(entry, l, op->rights, &link))
 		return 0;
-	if (is_shared(p->table[level - 1]) && op->rights == ASPACE_RX)
-		return 0;
 	if (link == entry)
 		return 1;
 	work.upper_rw = (link ^ entry) & PTE_RW;

@@ -229,7 +229,6 @@ static void leaves_came(struct exec_list *come)
 {
 	come->nr -= come->queued;
 	memmove(come->pfn, come->pfn + come->queued, come->nr * sizeof(come->pfn[0]));
-	come->queued = 0;
 }
 
 /* Ends the section, with @rc or what comes of it. */

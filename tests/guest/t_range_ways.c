@@ -256,20 +256,21 @@ TEST(range, range_full_section,
      "a section that leaves fill keeps room for the link of a new subtree", .needs = "mem>=64M")
 {
 	/* The last page of a GiB, and two pieces of the next whose tables are held. */
-	struct aspace_range first = { VA + L3_SPAN, 1, NULL },
-			    second = { first.va + L2_SPAN, 1, NULL };
-	struct aspace_range r = { first.va - PAGE_SIZE, 0, NULL };
+	const uint64_t first = VA + L3_SPAN;
+	struct aspace_range r = { first - PAGE_SIZE, 0, NULL };
 	uint64_t room[2][MMU_MAP_T_WORDS] = { { 0 } };
+	mmu_map_t map[2];
 	struct aspace as;
-	unsigned int nr;
+	unsigned int nr, i;
 	pfn_t block;
 
 	REQUIRE(range_block(11, &block));
 	REQUIRE(range_begin(&as, true));
-	CHECK_RC(mmu_map_t_init((mmu_map_t)room[0], &mmu_map_frames), 0);
-	CHECK_RC(mmu_map_t_init((mmu_map_t)room[1], &mmu_map_frames), 0);
-	CHECK_RC(mmu_map_hold_va(&as, (mmu_map_t)room[0], first.va), 0);
-	CHECK_RC(mmu_map_hold_va(&as, (mmu_map_t)room[1], second.va), 0);
+	for (i = 0; i < 2; i++) {
+		map[i] = (mmu_map_t)room[i];
+		CHECK_RC(mmu_map_t_init(map[i], &mmu_map_frames), 0);
+		CHECK_RC(mmu_map_hold_va(&as, map[i], first + i * L2_SPAN), 0);
+	}
 	for (nr = PIECE - 16; nr <= PIECE; nr++) {
 		r.nr = 1 + PIECE + nr;
 		CHECK_RC(aspace_map_block(&as, &r, pfn_add(block, 1), ASPACE_R), 0);
@@ -277,10 +278,10 @@ TEST(range, range_full_section,
 		range_expect(&as, r.va + (r.nr - 1) * PAGE_SIZE, 1, pfn_add(block, r.nr), ASPACE_R);
 		CHECK_RC(aspace_unmap(&as, &r), 0);
 	}
-	CHECK_RC(mmu_map_release_va(&as, (mmu_map_t)room[0], first.va), 0);
-	CHECK_RC(mmu_map_release_va(&as, (mmu_map_t)room[1], second.va), 0);
-	CHECK_RC(mmu_map_t_fini((mmu_map_t)room[0]), 0);
-	CHECK_RC(mmu_map_t_fini((mmu_map_t)room[1]), 0);
+	for (i = 0; i < 2; i++) {
+		CHECK_RC(mmu_map_release_va(&as, map[i], first + i * L2_SPAN), 0);
+		CHECK_RC(mmu_map_t_fini(map[i]), 0);
+	}
 	range_audit();
 	range_end(&as);
 	range_block_back(block, 11);

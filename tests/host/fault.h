@@ -77,6 +77,9 @@ int stage_map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
 int stage_unmap(struct stage *s, uint64_t at, uint64_t nr);
 int stage_protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights rights);
 
+/* Destroys the stage's address space; then its ->l4 is INVALID_PFN, so that strike() can tell. */
+int stage_destroy(struct stage *s);
+
 /* In a story: what must not fail. */
 #define MUST(expr)                                                    \
 	do {                                                          \

@@ -76,6 +76,15 @@ int stage_protect(struct stage *s, uint64_t at, uint64_t nr, enum aspace_rights 
 	return aspace_protect(&s->as, &range, rights);
 }
 
+int stage_destroy(struct stage *s)
+{
+	int rc = aspace_destroy(&s->as);
+
+	if (!rc)
+		s->as.l4 = INVALID_PFN;
+	return rc;
+}
+
 /*
  * Everything in the guest; what else than returning ends it fails the test, with its last words. False: it panicked as
  * the story may.

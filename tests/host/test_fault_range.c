@@ -196,16 +196,6 @@ static int play_create(struct stage *s)
 	return aspace_create(&s->as);
 }
 
-static int play_destroy(struct stage *s)
-{
-	int rc = aspace_destroy(&s->as);
-
-	/* strike() ends one that exists */
-	if (!rc)
-		s->as.l4 = INVALID_PFN;
-	return rc;
-}
-
 static void strike_destroyed(struct stage *s)
 {
 	MUST(aspace_activate(&kernel_aspace));
@@ -267,7 +257,7 @@ static const struct story stories[] = {
 	{ "activate_kernel", set_sparse, play_activate_kernel, strike, false, false },
 	{ "map_not_live", set_offline, play_map_offline, strike, false, false },
 	{ "create", set_blocks, play_create, strike_destroyed, false, false },
-	{ "destroy", set_two, play_destroy, strike_destroyed, false, false },
+	{ "destroy", set_two, stage_destroy, strike_destroyed, false, false },
 	{ "direct_narrow", set_empty, play_narrow, strike_narrow, false, false },
 	{ "direct_widen", set_narrow, play_widen, strike_narrow, false, false },
 };

@@ -65,14 +65,6 @@ static int map_some(struct stage *s, const struct aspace_range *r, unsigned int 
 	return aspace_map_block(&s->as, r, pfn_add(s->block[0], from), rights);
 }
 
-static int map(struct stage *s, uint64_t at, uint64_t nr, unsigned int from,
-	       enum aspace_rights rights)
-{
-	struct aspace_range r = { VA + at * PAGE_SIZE, nr, NULL };
-
-	return map_some(s, &r, from, rights);
-}
-
 /* The last two pages of a piece, three in the middle of the next, the first of the one behind. */
 #define FEW_AT 510
 #define FEW_NR (2 + PIECE + 1)
@@ -127,8 +119,8 @@ static void set_mixed(struct stage *s)
 {
 	set_empty(s);
 	for (uint64_t at = GIB - 2 * PIECE; at < 2 * GIB + PIECE; at += PIECE)
-		MUST(map(s, at, PIECE, 0, ASPACE_RW));
-	MUST(map(s, 2 * GIB + PIECE, PIECE - 3, 3, ASPACE_RW));
+		MUST(stage_map(s, at, PIECE, 0, ASPACE_RW));
+	MUST(stage_map(s, 2 * GIB + PIECE, PIECE - 3, 3, ASPACE_RW));
 }
 
 static int play_unmap_mixed(struct stage *s)
@@ -145,8 +137,8 @@ static int play_protect_mixed(struct stage *s)
 static void set_beside(struct stage *s)
 {
 	set_empty(s);
-	MUST(map(s, 3, PIECE - 3, PIECE + 3, ASPACE_RW));
-	MUST(map(s, PIECE, PIECE, 0, ASPACE_RW));
+	MUST(stage_map(s, 3, PIECE - 3, PIECE + 3, ASPACE_RW));
+	MUST(stage_map(s, PIECE, PIECE, 0, ASPACE_RW));
 }
 
 static int play_exec_beside(struct stage *s)
@@ -179,7 +171,7 @@ static void set_entries(struct stage *s)
 
 static int play_exec_fresh(struct stage *s)
 {
-	return map(s, 7, 3, 90, ASPACE_RX);
+	return stage_map(s, 7, 3, 90, ASPACE_RX);
 }
 
 /* Tables that are held keep their place: entry by entry. */
@@ -231,7 +223,7 @@ static void set_many(struct stage *s)
 	for (unsigned int i = 0; i < 2; i++)
 		MUST(frame_alloc(BLOCK_ORDER, OWNER_TEST, &s->block[i]));
 	for (uint64_t i = 0; i < MANY; i++)
-		MUST(map(s, i * PIECE + 7, 1, (unsigned int)i, ASPACE_RW));
+		MUST(stage_map(s, i * PIECE + 7, 1, (unsigned int)i, ASPACE_RW));
 }
 
 static int play_activate(struct stage *s)
@@ -245,16 +237,6 @@ static void set_pinned(struct stage *s)
 	set_many(s);
 	MUST(aspace_activate(&s->as));
 	MUST(aspace_activate(&kernel_aspace));
-}
-
-static int play_destroy(struct stage *s)
-{
-	int rc = aspace_destroy(&s->as);
-
-	/* strike() ends one that exists */
-	if (!rc)
-		s->as.l4 = INVALID_PFN;
-	return rc;
 }
 
 /* Not active: plain stores, taken back when there is no memory. */
@@ -287,7 +269,7 @@ static const struct story stories[] = {
 	{ "exec_held", set_held_full, play_exec_held, strike, false, false },
 	{ "unmap_held", set_held_full, play_unmap_held, strike, false, false },
 	{ "activate_many", set_many, play_activate, strike, false, false },
-	{ "destroy_many", set_pinned, play_destroy, strike, false, false },
+	{ "destroy_many", set_pinned, stage_destroy, strike, false, false },
 	{ "map_offline", set_offline, play_map_offline, strike, false, false },
 };
 
